@@ -1,0 +1,34 @@
+//! The `rhoset` command: one module per subcommand, each with its arguments and a `run`.
+//!
+//! Exit codes: 0 all is well, 2 bad input or usage (also when one file of many was bad), 1 anything else,
+//! 130 interrupted.
+
+mod group;
+
+use clap::{Parser, Subcommand};
+
+/// Reverse-engineer networks that multiply in finite groups, and prove their accuracy.
+#[derive(Parser)]
+#[command(name = "rhoset", version, about, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Group(group::GroupArguments),
+}
+
+fn main() -> std::process::ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Group(arguments) => group::run(arguments),
+    };
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            std::process::ExitCode::from(2)
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Explanations: irreps and cosets of neurons, rho-sets, circuits.

@@ -1,0 +1,1 @@
+//! Irreducible representations of any finite group, real and complex.

@@ -1,0 +1,199 @@
+//! Networks that multiply in a group: weights, folding, exact evaluation, files.
+//!
+//! Every architecture computes `f(z | x, y) = bias(z) + sum_i unembed_i(z) * act(left_i(x) + right_i(y))`
+//! (Wu et al. 2025, section 3); [`Network::fold`] brings it to that form.
+
+use ndarray::{Array1, Array2, ArrayView2, Axis};
+
+/// The nonlinearity of the hidden layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Activation {
+    /// `max(t, 0)`.
+    Relu,
+    /// `t^2`.
+    Square,
+    /// `|t|`.
+    Abs,
+    /// `t * Phi(t)` with the exact normal distribution function, as PyTorch's default.
+    Gelu,
+    /// `t`.
+    Linear,
+}
+
+/// How the weights are laid out; the forms of Wu et al. 2025, Chughtai et al. 2023, Stander et al. 2024 and Morwani et al. 2024.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Architecture {
+    /// `left = embed_left * linear_left`, `right = embed_right * linear_right`.
+    TwoLinear,
+    /// `left = embed_left * linear[..d]`, `right = embed_right * linear[d..]`.
+    Concat,
+    /// `left = embed_left * linear`, `right = embed_right * linear`.
+    SharedLinear,
+    /// `left` and `right` themselves.
+    Direct,
+}
+
+/// The weights of a network, exactly as stored: n elements, embedding width d, m neurons.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs)]
+pub enum Embedding {
+    /// `embed_*` are `[n, d]`, `linear_*` are `[d, m]`.
+    TwoLinear {
+        embed_left: Array2<f32>,
+        embed_right: Array2<f32>,
+        linear_left: Array2<f32>,
+        linear_right: Array2<f32>,
+    },
+    /// `embed_*` are `[n, d]`, `linear` is `[2d, m]`.
+    Concat {
+        embed_left: Array2<f32>,
+        embed_right: Array2<f32>,
+        linear: Array2<f32>,
+    },
+    /// `embed_*` are `[n, d]`, `linear` is `[d, m]`.
+    SharedLinear {
+        embed_left: Array2<f32>,
+        embed_right: Array2<f32>,
+        linear: Array2<f32>,
+    },
+    /// `left` and `right` are `[n, m]`.
+    Direct { left: Array2<f32>, right: Array2<f32> },
+}
+
+/// A one-hidden-layer network over a group of order n, with m neurons.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Network {
+    /// What comes before the activation.
+    pub embedding: Embedding,
+    /// `[m, n]`: the weight from each neuron to each logit.
+    pub unembed: Array2<f32>,
+    /// `[n]`, where the network has one.
+    pub bias: Option<Array1<f32>>,
+    /// The nonlinearity.
+    pub activation: Activation,
+}
+
+/// A network in the form `bias + unembed' * act(left + right)`, in float64.
+///
+/// `left` and `right` may be rounded products; `left_error` and `right_error` bound, neuron by neuron, how far they are
+/// from the real-number products of the stored weights (0 where they are the stored weights themselves).
+/// `unembed` and `bias` are exact.
+#[derive(Clone, Debug)]
+pub struct Folded {
+    /// `[n, m]`: what x adds to each neuron's input.
+    pub left: Array2<f64>,
+    /// `[n, m]`: what y adds to each neuron's input.
+    pub right: Array2<f64>,
+    /// `[m, n]`.
+    pub unembed: Array2<f64>,
+    /// `[n]`, zero where the network has none.
+    pub bias: Array1<f64>,
+    /// `[m]`: bound on `|left - exact|` over all x.
+    pub left_error: Array1<f64>,
+    /// `[m]`: bound on `|right - exact|` over all y.
+    pub right_error: Array1<f64>,
+    /// The nonlinearity.
+    pub activation: Activation,
+}
+
+impl Folded {
+    /// The order n of the group.
+    pub fn order(&self) -> usize {
+        self.left.nrows()
+    }
+
+    /// The number m of neurons.
+    pub fn neurons(&self) -> usize {
+        self.left.ncols()
+    }
+}
+
+impl Network {
+    /// The order n of the group.
+    pub fn order(&self) -> usize {
+        self.unembed.ncols()
+    }
+
+    /// The number m of neurons.
+    pub fn neurons(&self) -> usize {
+        self.unembed.nrows()
+    }
+
+    /// Which architecture the weights are laid out in.
+    pub fn architecture(&self) -> Architecture {
+        match self.embedding {
+            Embedding::TwoLinear { .. } => Architecture::TwoLinear,
+            Embedding::Concat { .. } => Architecture::Concat,
+            Embedding::SharedLinear { .. } => Architecture::SharedLinear,
+            Embedding::Direct { .. } => Architecture::Direct,
+        }
+    }
+
+    /// Brings the network to the form `bias + unembed' * act(left + right)`, with bounds on what rounding did.
+    ///
+    /// The products are float64 sums of d exact products of float32 numbers, so each entry is within
+    /// `gamma_d * sum |terms|` of the real product (Higham 2002, section 3.1).
+    pub fn fold(&self) -> Folded {
+        let (left, left_error, right, right_error) = match &self.embedding {
+            Embedding::TwoLinear {
+                embed_left,
+                embed_right,
+                linear_left,
+                linear_right,
+            } => {
+                let (left, left_error) = product(embed_left.view(), linear_left.view());
+                let (right, right_error) = product(embed_right.view(), linear_right.view());
+                (left, left_error, right, right_error)
+            }
+            Embedding::Concat {
+                embed_left,
+                embed_right,
+                linear,
+            } => {
+                let (upper, lower) = linear.view().split_at(Axis(0), embed_left.ncols());
+                let (left, left_error) = product(embed_left.view(), upper);
+                let (right, right_error) = product(embed_right.view(), lower);
+                (left, left_error, right, right_error)
+            }
+            Embedding::SharedLinear {
+                embed_left,
+                embed_right,
+                linear,
+            } => {
+                let (left, left_error) = product(embed_left.view(), linear.view());
+                let (right, right_error) = product(embed_right.view(), linear.view());
+                (left, left_error, right, right_error)
+            }
+            Embedding::Direct { left, right } => {
+                let exact = Array1::zeros(left.ncols());
+                (left.mapv(f64::from), exact.clone(), right.mapv(f64::from), exact)
+            }
+        };
+        Folded {
+            left,
+            right,
+            unembed: self.unembed.mapv(f64::from),
+            bias: self
+                .bias
+                .as_ref()
+                .map_or_else(|| Array1::zeros(self.order()), |bias| bias.mapv(f64::from)),
+            left_error,
+            right_error,
+            activation: self.activation,
+        }
+    }
+}
+
+/// `embed * linear` in float64, and for each column a bound on its distance from the real product.
+fn product(embed: ArrayView2<f32>, linear: ArrayView2<f32>) -> (Array2<f64>, Array1<f64>) {
+    let (embed, linear) = (embed.mapv(f64::from), linear.mapv(f64::from));
+    let terms = embed.ncols() as f64;
+    // gamma_k = k u / (1 - k u); the factor 2 covers the rounding of the bound itself.
+    let unit = f64::EPSILON / 2.0;
+    let gamma = 2.0 * terms * unit / (1.0 - terms * unit);
+    let magnitudes = embed.mapv(f64::abs).dot(&linear.mapv(f64::abs));
+    let error = magnitudes.fold_axis(Axis(0), 0.0, |&worst: &f64, &magnitude| worst.max(magnitude)) * gamma;
+    (embed.dot(&linear), error)
+}

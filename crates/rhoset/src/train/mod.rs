@@ -1,0 +1,1 @@
+//! Training: split, initialisation, optimiser, engine, checkpoints, many seeds.

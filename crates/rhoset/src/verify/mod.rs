@@ -1,0 +1,1 @@
+//! Verifiers: proved lower bounds on accuracy, and what they cost.
