@@ -13,6 +13,14 @@ pub(crate) struct GroupArguments {
 }
 
 pub(crate) fn run(arguments: GroupArguments) -> anyhow::Result<ExitCode> {
-    let _ = arguments.json;
-    anyhow::bail!("unknown group {:?}", arguments.spec)
+    let group = rhoset::group::spec::parse(&arguments.spec)?;
+    if arguments.json {
+        println!(
+            "{}",
+            serde_json::json!({ "group": group.name(), "order": group.order() })
+        );
+    } else {
+        println!("{}: order {}", group.name(), group.order());
+    }
+    Ok(ExitCode::SUCCESS)
 }

@@ -3,6 +3,20 @@
 //! A [`Group`] is checked to be one when it is made, so that no later function has to doubt it. Elements are
 //! `0..n`; `table[x][y]` is the product `x * y`; permutations compose as `(x * y)(i) = x(y(i))`.
 
+mod element_set;
+pub mod family;
+mod field;
+mod generate;
+mod linear;
+pub mod name;
+pub mod permutation;
+pub mod product;
+pub mod spec;
+mod subgroup;
+
+pub use spec::{Spec, SpecError};
+pub use subgroup::{Cosets, Subgroup, SubgroupError};
+
 use std::fmt;
 
 /// An element of a group: its index in `0..order`.
