@@ -3,7 +3,9 @@
 //! Exit codes: 0 all is well, 2 bad input or usage (also when one file of many was bad), 1 anything else,
 //! 130 interrupted.
 
+mod convert;
 mod group;
+mod network_input;
 
 use clap::{Parser, Subcommand};
 
@@ -17,11 +19,13 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    Convert(convert::ConvertArguments),
     Group(group::GroupArguments),
 }
 
 fn main() -> std::process::ExitCode {
     let result = match Arguments::parse().command {
+        Command::Convert(arguments) => convert::run(arguments),
         Command::Group(arguments) => group::run(arguments),
     };
     match result {

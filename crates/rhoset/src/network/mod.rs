@@ -3,6 +3,10 @@
 //! Every architecture computes `f(z | x, y) = bias(z) + sum_i unembed_i(z) * act(left_i(x) + right_i(y))`
 //! (Wu et al. 2025, section 3); [`Network::fold`] brings it to that form.
 
+pub mod evaluate;
+pub mod file;
+pub mod infer;
+
 use ndarray::{Array1, Array2, ArrayView2, Axis};
 
 /// The nonlinearity of the hidden layer.
@@ -21,6 +25,27 @@ pub enum Activation {
     Linear,
 }
 
+impl Activation {
+    /// Every activation.
+    pub const ALL: [Self; 5] = [Self::Relu, Self::Square, Self::Abs, Self::Gelu, Self::Linear];
+
+    /// Its name in files and on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Relu => "relu",
+            Self::Square => "square",
+            Self::Abs => "abs",
+            Self::Gelu => "gelu",
+            Self::Linear => "linear",
+        }
+    }
+
+    /// The activation with this name, in any case.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|activation| activation.name().eq_ignore_ascii_case(name))
+    }
+}
+
 /// How the weights are laid out; the forms of Wu et al. 2025, Chughtai et al. 2023, Stander et al. 2024 and Morwani et al. 2024.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -33,6 +58,18 @@ pub enum Architecture {
     SharedLinear,
     /// `left` and `right` themselves.
     Direct,
+}
+
+impl Architecture {
+    /// Its name in files and on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::TwoLinear => "two-linear",
+            Self::Concat => "concat",
+            Self::SharedLinear => "shared-linear",
+            Self::Direct => "direct",
+        }
+    }
 }
 
 /// The weights of a network, exactly as stored: n elements, embedding width d, m neurons.
@@ -107,6 +144,31 @@ impl Folded {
     /// The number m of neurons.
     pub fn neurons(&self) -> usize {
         self.left.ncols()
+    }
+
+    /// The folded network as one with float32 weights, and the largest relative change that this rounding made.
+    ///
+    /// It is another network than the one that was folded, where the change is not 0: bounds proved of the one are not
+    /// proved of the other.
+    pub fn round(&self) -> (Network, f64) {
+        let mut change = 0.0_f64;
+        let mut round = |weight: f64| {
+            let rounded = weight as f32;
+            if f64::from(rounded) != weight {
+                change = change.max((f64::from(rounded) - weight).abs() / weight.abs());
+            }
+            rounded
+        };
+        let network = Network {
+            embedding: Embedding::Direct {
+                left: self.left.mapv(&mut round),
+                right: self.right.mapv(&mut round),
+            },
+            unembed: self.unembed.mapv(&mut round),
+            bias: Some(self.bias.mapv(&mut round)),
+            activation: self.activation,
+        };
+        (network, change)
     }
 }
 

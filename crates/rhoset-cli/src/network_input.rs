@@ -1,0 +1,125 @@
+//! The network files of a command line, each with its group: what `verify`, `explain`, `convert` and `report` start from.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, ensure};
+use rayon::prelude::*;
+use rhoset::group::Group;
+use rhoset::group::spec::{self, Spec};
+use rhoset::network::file::{self, LoadedNetwork};
+use rhoset::network::{Activation, Folded, Network, infer};
+
+/// Which networks, and which group they are of.
+#[derive(clap::Args)]
+pub(crate) struct NetworkArguments {
+    /// Network files: safetensors, or PyTorch state dicts (`rhoset convert --help` lists the layouts).
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+
+    /// Group of the networks: a spec such as S5 or C11:C5 (labels in the spec's order), or `infer` to recover group and
+    /// labels from the networks' largest logits. Default: the group that each file carries, else `infer`.
+    #[arg(long, value_name = "infer|SPEC")]
+    pub(crate) group: Option<String>,
+
+    /// Multiplication table of the group in the networks' label order: csv, npy, or safetensors with a tensor `table`.
+    #[arg(long, value_name = "TABLE_FILE", conflicts_with = "group")]
+    pub(crate) table: Option<PathBuf>,
+
+    /// Activation of the networks. Default: what each file says, else relu (PyTorch files do not say).
+    #[arg(long, value_name = "ACTIVATION", value_parser = activation)]
+    pub(crate) activation: Option<Activation>,
+}
+
+fn activation(name: &str) -> Result<Activation, String> {
+    let known = Activation::ALL.map(Activation::name).join(", ");
+    Activation::named(name).ok_or_else(|| format!("known are {known}"))
+}
+
+/// A network with its group, ready for work.
+pub(crate) struct NetworkInput {
+    /// The file, as given.
+    #[allow(dead_code)]
+    pub(crate) path: PathBuf,
+    /// The file's name, with an index where it holds many networks: `runs.pt[3]`.
+    pub(crate) name: String,
+    /// The weights as stored.
+    pub(crate) network: Network,
+    /// The same, folded.
+    #[allow(dead_code)]
+    pub(crate) folded: Folded,
+    /// The group, in the network's label order.
+    pub(crate) group: Group,
+    /// Where the group was inferred: on how many pairs (x, y) the network is wrong.
+    pub(crate) repaired: Option<usize>,
+    /// The largest relative change by which float64 weights were rounded to float32; 0 where none were.
+    pub(crate) rounding: f64,
+}
+
+impl NetworkArguments {
+    /// Every network of every file in the order given, files read in parallel; an error in the place of each file or
+    /// network that is bad.
+    ///
+    /// # Errors
+    /// Where the group asked for is bad, so that no network could be read.
+    pub(crate) fn load(&self) -> anyhow::Result<Vec<anyhow::Result<NetworkInput>>> {
+        let group = self.given_group()?;
+        let files: Vec<_> = self.files.par_iter().map(|path| self.load_file(path, group.as_ref())).collect();
+        Ok(files.into_iter().flatten().collect())
+    }
+
+    /// The group of `--group SPEC` or `--table`; none where each file's own is meant, or `infer`.
+    fn given_group(&self) -> anyhow::Result<Option<Group>> {
+        match (&self.group, &self.table) {
+            (_, Some(path)) if path.extension().is_some_and(|extension| extension == "safetensors") => {
+                Ok(Some(file::load_table(path)?))
+            }
+            (_, Some(path)) => Ok(Some(Spec::Table(path.clone()).build()?)),
+            (Some(spec), None) if spec != "infer" => Ok(Some(spec::parse(spec)?)),
+            _ => Ok(None),
+        }
+    }
+
+    fn load_file(&self, path: &Path, group: Option<&Group>) -> Vec<anyhow::Result<NetworkInput>> {
+        match file::load(path) {
+            Ok(networks) => networks.into_iter().map(|network| self.resolve(path, network, group)).collect(),
+            Err(error) => vec![Err(error.into())],
+        }
+    }
+
+    fn resolve(&self, path: &Path, loaded: LoadedNetwork, given: Option<&Group>) -> anyhow::Result<NetworkInput> {
+        let LoadedNetwork {
+            name,
+            mut network,
+            group: own,
+            rounding,
+        } = loaded;
+        if let Some(activation) = self.activation {
+            network.activation = activation;
+        }
+        let folded = network.fold();
+        let own = own.filter(|_| self.group.is_none());
+        let (group, repaired) = match given.cloned().or(own) {
+            Some(group) => (group, None),
+            None => {
+                let inferred = infer::infer_group(&folded).with_context(|| name.clone())?;
+                (inferred.group, Some(inferred.repaired))
+            }
+        };
+        ensure!(
+            group.order() == network.order(),
+            "{name}: the network has {} logits, but {} has order {}",
+            network.order(),
+            group.name(),
+            group.order()
+        );
+        Ok(NetworkInput {
+            path: path.to_owned(),
+            name,
+            network,
+            folded,
+            group,
+            repaired,
+            rounding,
+        })
+    }
+}
