@@ -149,7 +149,15 @@ fn print_table(rows: &[Converted]) {
     println!("Converted {} network{plural}.", rows.len());
     let mut table = comfy_table::Table::new();
     table.load_preset(comfy_table::presets::NOTHING);
-    table.set_header(["network", "architecture", "activation", "group", "neurons", "accuracy", "written to"]);
+    table.set_header([
+        "network",
+        "architecture",
+        "activation",
+        "group",
+        "neurons",
+        "accuracy",
+        "written to",
+    ]);
     for row in rows {
         let group = match row.repaired {
             Some(_) => format!("{} (inferred)", row.group),

@@ -63,7 +63,11 @@ impl NetworkArguments {
     /// Where the group asked for is bad, so that no network could be read.
     pub(crate) fn load(&self) -> anyhow::Result<Vec<anyhow::Result<NetworkInput>>> {
         let group = self.given_group()?;
-        let files: Vec<_> = self.files.par_iter().map(|path| self.load_file(path, group.as_ref())).collect();
+        let files: Vec<_> = self
+            .files
+            .par_iter()
+            .map(|path| self.load_file(path, group.as_ref()))
+            .collect();
         Ok(files.into_iter().flatten().collect())
     }
 
@@ -81,7 +85,10 @@ impl NetworkArguments {
 
     fn load_file(&self, path: &Path, group: Option<&Group>) -> Vec<anyhow::Result<NetworkInput>> {
         match file::load(path) {
-            Ok(networks) => networks.into_iter().map(|network| self.resolve(path, network, group)).collect(),
+            Ok(networks) => networks
+                .into_iter()
+                .map(|network| self.resolve(path, network, group))
+                .collect(),
             Err(error) => vec![Err(error.into())],
         }
     }

@@ -133,7 +133,11 @@ fn vote(order: usize, table: &[u16]) -> Vec<u16> {
                     let from_left = left[s as usize * order + at(at(s, x), y) as usize];
                     let from_right = right[s as usize * order + at(x, at(y, s)) as usize];
                     let inverse = inverses[s as usize];
-                    let across = if inverse == NONE { NONE } else { at(at(x, s), at(inverse, y)) };
+                    let across = if inverse == NONE {
+                        NONE
+                    } else {
+                        at(at(x, s), at(inverse, y))
+                    };
                     for vote in [from_left, from_right, across] {
                         if vote != NONE {
                             votes[vote as usize] += 2;

@@ -42,7 +42,9 @@ impl Activation {
 
     /// The activation with this name, in any case.
     pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|activation| activation.name().eq_ignore_ascii_case(name))
+        Self::ALL
+            .into_iter()
+            .find(|activation| activation.name().eq_ignore_ascii_case(name))
     }
 }
 

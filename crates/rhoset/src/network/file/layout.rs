@@ -66,7 +66,9 @@ fn role(name: &str) -> Option<(Role, bool)> {
     };
     let role = match name {
         "embed_left" | "embedding_left" | "left_embed" | "left_embedding" | "lembed" | "w_x" | "left" => EmbedLeft,
-        "embed_right" | "embedding_right" | "right_embed" | "right_embedding" | "rembed" | "w_y" | "right" => EmbedRight,
+        "embed_right" | "embedding_right" | "right_embed" | "right_embedding" | "rembed" | "w_y" | "right" => {
+            EmbedRight
+        }
         "linear_left" | "left_linear" => LinearLeft,
         "linear_right" | "right_linear" => LinearRight,
         "linear" | "w" => Linear,
@@ -217,7 +219,11 @@ impl<'a> Parts<'a> {
             });
         }
         let agree = |same: bool, role, other, reason| {
-            if same { Ok(()) } else { Err(self.mismatch(role, other, reason)) }
+            if same {
+                Ok(())
+            } else {
+                Err(self.mismatch(role, other, reason))
+            }
         };
         let (left, right, unembed) = (self.shape(EmbedLeft)?, self.shape(EmbedRight)?, self.shape(Unembed)?);
         let order = left[0];
@@ -228,11 +234,26 @@ impl<'a> Parts<'a> {
                 largest: Group::LARGEST,
             });
         }
-        agree(right[0] == order, EmbedRight, EmbedLeft, "both have one row per group element")?;
-        agree(unembed[1] == order, Unembed, EmbedLeft, "there is one logit per group element")?;
+        agree(
+            right[0] == order,
+            EmbedRight,
+            EmbedLeft,
+            "both have one row per group element",
+        )?;
+        agree(
+            unembed[1] == order,
+            Unembed,
+            EmbedLeft,
+            "there is one logit per group element",
+        )?;
         if self.parts.contains_key(&Bias) {
             let bias = self.shape(Bias)?;
-            agree(bias[0] == order, Bias, EmbedLeft, "there is one logit per group element")?;
+            agree(
+                bias[0] == order,
+                Bias,
+                EmbedLeft,
+                "there is one logit per group element",
+            )?;
         }
         let into = "the rows of the one are the columns of the other";
         let neurons = if self.parts.contains_key(&Linear) {
@@ -241,18 +262,43 @@ impl<'a> Parts<'a> {
             let shared = linear[0] == left[1] && left[1] == right[1];
             let reason = "the linear map takes the embedding, or both embeddings one after the other";
             agree(shared || Some(linear[0]) == concatenated, Linear, EmbedLeft, reason)?;
-            agree(unembed[0] == linear[1], Unembed, Linear, "both have one axis for the neurons")?;
+            agree(
+                unembed[0] == linear[1],
+                Unembed,
+                Linear,
+                "both have one axis for the neurons",
+            )?;
             (Linear, linear[1])
         } else if self.parts.contains_key(&LinearLeft) {
             let (linear_left, linear_right) = (self.shape(LinearLeft)?, self.shape(LinearRight)?);
             agree(linear_left[0] == left[1], LinearLeft, EmbedLeft, into)?;
             agree(linear_right[0] == right[1], LinearRight, EmbedRight, into)?;
-            agree(linear_left[1] == linear_right[1], LinearRight, LinearLeft, "both have one column per neuron")?;
-            agree(unembed[0] == linear_left[1], Unembed, LinearLeft, "both have one axis for the neurons")?;
+            agree(
+                linear_left[1] == linear_right[1],
+                LinearRight,
+                LinearLeft,
+                "both have one column per neuron",
+            )?;
+            agree(
+                unembed[0] == linear_left[1],
+                Unembed,
+                LinearLeft,
+                "both have one axis for the neurons",
+            )?;
             (LinearLeft, linear_left[1])
         } else {
-            agree(left[1] == right[1], EmbedRight, EmbedLeft, "both have one column per neuron")?;
-            agree(unembed[0] == left[1], Unembed, EmbedLeft, "both have one axis for the neurons")?;
+            agree(
+                left[1] == right[1],
+                EmbedRight,
+                EmbedLeft,
+                "both have one column per neuron",
+            )?;
+            agree(
+                unembed[0] == left[1],
+                Unembed,
+                EmbedLeft,
+                "both have one axis for the neurons",
+            )?;
             (EmbedLeft, left[1])
         };
         for role in [LinearBias, LinearLeftBias, LinearRightBias] {
@@ -276,13 +322,25 @@ impl<'a> Parts<'a> {
         };
         let matrix = |role| -> Option<Array2<f32>> {
             let stored = one(role)?.into_dimensionality::<Ix2>().expect("checked to be a matrix");
-            let matrix = if self.parts[&role].transposed { stored.t() } else { stored };
+            let matrix = if self.parts[&role].transposed {
+                stored.t()
+            } else {
+                stored
+            };
             Some(matrix.as_standard_layout().into_owned())
         };
         let vector = |role| -> Option<Array1<f32>> {
-            Some(one(role)?.into_dimensionality::<Ix1>().expect("checked to be a vector").to_owned())
+            Some(
+                one(role)?
+                    .into_dimensionality::<Ix1>()
+                    .expect("checked to be a vector")
+                    .to_owned(),
+            )
         };
-        let (embed_left, embed_right) = (matrix(EmbedLeft).expect("checked"), matrix(EmbedRight).expect("checked"));
+        let (embed_left, embed_right) = (
+            matrix(EmbedLeft).expect("checked"),
+            matrix(EmbedRight).expect("checked"),
+        );
         let embedding = if let (Some(left), Some(right)) = (matrix(LinearLeft), matrix(LinearRight)) {
             let (left_bias, right_bias) = (vector(LinearLeftBias), vector(LinearRightBias));
             Embedding::TwoLinear {

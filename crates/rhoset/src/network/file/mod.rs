@@ -245,7 +245,10 @@ fn list(names: &[String]) -> String {
         text += &format!(" and {} more", names.len() - 10);
     }
     // Names come from the file: keep control characters and screenfuls off the terminal.
-    text.chars().map(|c| if c.is_control() { '?' } else { c }).take(400).collect()
+    text.chars()
+        .map(|c| if c.is_control() { '?' } else { c })
+        .take(400)
+        .collect()
 }
 
 /// The tensors that a file holds, and what it says of them.
@@ -261,7 +264,11 @@ impl Contents {
         let kind = std::fs::metadata(path)?.file_type();
         if !kind.is_file() {
             return Err(FileProblem::NotAFile {
-                kind: if kind.is_dir() { "a directory" } else { "a pipe or device" },
+                kind: if kind.is_dir() {
+                    "a directory"
+                } else {
+                    "a pipe or device"
+                },
             });
         }
         let file = File::open(path)?;
@@ -308,13 +315,21 @@ impl Contents {
             }));
         }
         let table = stored.integers(&mut self.file)?;
-        if let Some((index, &product)) = table.indexed_iter().find(|(_, product)| u16::try_from(**product).is_err()) {
-            return Err(FileProblem::Malformed(format!("table{:?} is {product}, no element", index.slice())));
+        if let Some((index, &product)) = table
+            .indexed_iter()
+            .find(|(_, product)| u16::try_from(**product).is_err())
+        {
+            return Err(FileProblem::Malformed(format!(
+                "table{:?} is {product}, no element",
+                index.slice()
+            )));
         }
         let table: Vec<u16> = table.iter().map(|&product| product as u16).collect();
         let name = self.metadata.get("group").cloned();
         let name = name.unwrap_or_else(|| format!("group of order {order}"));
-        Group::from_table(name, order, &table).map(Some).map_err(FileProblem::Group)
+        Group::from_table(name, order, &table)
+            .map(Some)
+            .map_err(FileProblem::Group)
     }
 }
 
@@ -346,7 +361,11 @@ pub fn load(path: impl AsRef<Path>) -> Result<Vec<LoadedNetwork>, NetworkFileErr
         let file_name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
         let many = networks.len() > 1;
         let named = networks.into_iter().enumerate().map(|(index, network)| LoadedNetwork {
-            name: if many { format!("{file_name}[{index}]") } else { file_name.to_string() },
+            name: if many {
+                format!("{file_name}[{index}]")
+            } else {
+                file_name.to_string()
+            },
             network,
             group: group.clone(),
             rounding,
@@ -450,7 +469,11 @@ fn to_bytes(network: &Network, group: Option<&Group>) -> Vec<u8> {
     ]);
     if let Some(group) = group {
         metadata.insert("group", group.name().to_owned());
-        let bytes = group.table().iter().flat_map(|product| product.0.to_le_bytes()).collect();
+        let bytes = group
+            .table()
+            .iter()
+            .flat_map(|product| product.0.to_le_bytes())
+            .collect();
         tensors.push(("table", Dtype::U16, vec![group.order(); 2], bytes));
     }
     let views = tensors.iter().map(|(name, dtype, shape, bytes)| {

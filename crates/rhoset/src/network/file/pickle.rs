@@ -385,7 +385,10 @@ impl<'a> Machine<'a> {
     /// An unsigned length of `width` bytes.
     fn length(&mut self, width: usize) -> Result<usize, PickleError> {
         let bytes = self.take(width)?;
-        let length = bytes.iter().rev().fold(0, |length, &byte| length << 8 | u64::from(byte));
+        let length = bytes
+            .iter()
+            .rev()
+            .fold(0, |length, &byte| length << 8 | u64::from(byte));
         usize::try_from(length).map_err(|_| self.malformed("a length beyond all files"))
     }
 
@@ -447,7 +450,10 @@ impl<'a> Machine<'a> {
     }
 
     fn pop_to_mark(&mut self) -> Result<Vec<Id>, PickleError> {
-        let mark = self.marks.pop().ok_or_else(|| self.malformed("no mark to go back to"))?;
+        let mark = self
+            .marks
+            .pop()
+            .ok_or_else(|| self.malformed("no mark to go back to"))?;
         Ok(self.stack.split_off(mark))
     }
 

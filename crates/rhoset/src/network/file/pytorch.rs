@@ -48,9 +48,9 @@ pub(super) fn read_zip(file: &File) -> Result<BTreeMap<String, StoredTensor>, Fi
         .to_owned();
     let length = file.metadata()?.len();
     let bytes_of = |name: &str| -> Result<Range<u64>, FileProblem> {
-        let (range, stored) = entries
-            .get(name)
-            .ok_or_else(|| FileProblem::MissingStorage { storage: name.to_owned() })?;
+        let (range, stored) = entries.get(name).ok_or_else(|| FileProblem::MissingStorage {
+            storage: name.to_owned(),
+        })?;
         if !stored {
             return Err(FileProblem::Compressed { entry: name.to_owned() });
         }
@@ -89,7 +89,9 @@ pub(super) fn read_legacy(file: &File) -> Result<BTreeMap<String, StoredTensor>,
         return Err(FileProblem::Malformed("the protocol version is not 1001".into()));
     }
     let system = next()?;
-    let little = system.get(system.root(), "little_endian").map(|id| system.node(id).clone());
+    let little = system
+        .get(system.root(), "little_endian")
+        .map(|id| system.node(id).clone());
     let big_endian = little == Some(Node::Bool(false));
     let object = next()?;
     let keys = next()?;
@@ -115,8 +117,14 @@ pub(super) fn read_legacy(file: &File) -> Result<BTreeMap<String, StoredTensor>,
         let count: [u8; 8] = read_range(file, position..position.saturating_add(8))?
             .try_into()
             .expect("eight bytes asked for");
-        let count = if big_endian { u64::from_be_bytes(count) } else { u64::from_le_bytes(count) };
-        let end = count.checked_mul(*width).and_then(|bytes| bytes.checked_add(position + 8));
+        let count = if big_endian {
+            u64::from_be_bytes(count)
+        } else {
+            u64::from_le_bytes(count)
+        };
+        let end = count
+            .checked_mul(*width)
+            .and_then(|bytes| bytes.checked_add(position + 8));
         let end = end.filter(|&end| end <= length).ok_or(FileProblem::Truncated {
             expected: end.unwrap_or(u64::MAX),
             found: length,
@@ -126,7 +134,9 @@ pub(super) fn read_legacy(file: &File) -> Result<BTreeMap<String, StoredTensor>,
     }
     tensors(&object, big_endian, |key, _| {
         let range = storages.get(key).cloned();
-        range.ok_or_else(|| FileProblem::MissingStorage { storage: key.to_owned() })
+        range.ok_or_else(|| FileProblem::MissingStorage {
+            storage: key.to_owned(),
+        })
     })
 }
 
@@ -211,7 +221,8 @@ impl View<'_> {
         storage: &mut impl FnMut(&str, Dtype) -> Result<Range<u64>, FileProblem>,
     ) -> Result<StoredTensor, FileProblem> {
         let malformed = || FileProblem::Malformed(format!("the description of {name} makes no sense"));
-        let sizes = |id: Id| -> Option<Vec<usize>> { pickle.tuple(id)?.iter().map(|&size| pickle.size(size)).collect() };
+        let sizes =
+            |id: Id| -> Option<Vec<usize>> { pickle.tuple(id)?.iter().map(|&size| pickle.size(size)).collect() };
         let [stored, offset, shape, strides, ..] = *self.0 else {
             return Err(malformed());
         };

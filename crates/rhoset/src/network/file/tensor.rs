@@ -112,7 +112,11 @@ impl StoredTensor {
     }
 
     /// Reads the bytes of all elements and picks them in the order of the shape, last axis fastest.
-    fn read<const N: usize, T>(&self, file: &mut File, decode: impl Fn([u8; N]) -> T) -> Result<ArrayD<T>, FileProblem> {
+    fn read<const N: usize, T>(
+        &self,
+        file: &mut File,
+        decode: impl Fn([u8; N]) -> T,
+    ) -> Result<ArrayD<T>, FileProblem> {
         let mut bytes = vec![0; (self.bytes.end - self.bytes.start) as usize];
         file.seek(SeekFrom::Start(self.bytes.start))?;
         file.read_exact(&mut bytes)?;
