@@ -115,7 +115,7 @@ pub fn group_near(table: &Array2<u16>) -> Result<InferredGroup, InferError> {
 fn vote(order: usize, table: &[u16]) -> Vec<u16> {
     let at = |x: u16, y: u16| table[x as usize * order + y as usize];
     // left[s][w] is the z with s z = w, right[s][w] the z with z s = w, where there is just one.
-    let left = divisions(order, |s, z| at(s, z));
+    let left = divisions(order, at);
     let right = divisions(order, |s, z| at(z, s));
     let identity = identity(order, table);
     let inverses: Vec<u16> = (0..order).map(|s| left[s * order + identity]).collect();

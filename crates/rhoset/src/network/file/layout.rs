@@ -9,7 +9,7 @@ use std::fs::File;
 use ndarray::{Array1, Array2, ArrayD, Axis, Ix1, Ix2, concatenate};
 
 use super::FileProblem;
-use super::tensor::StoredTensor;
+use super::tensor::{StoredTensor, StoredTensors};
 use crate::group::Group;
 use crate::network::{Activation, Embedding, Network};
 
@@ -111,7 +111,7 @@ struct Parts<'a> {
 
 /// Reads every network of a file; also the largest relative change made by rounding float64 weights.
 pub(super) fn networks(
-    tensors: &BTreeMap<String, StoredTensor>,
+    tensors: &StoredTensors,
     file: &mut File,
     activation: Activation,
 ) -> Result<(Vec<Network>, f64), FileProblem> {
@@ -130,7 +130,7 @@ pub(super) fn networks(
 }
 
 impl<'a> Parts<'a> {
-    fn new(tensors: &'a BTreeMap<String, StoredTensor>) -> Result<Self, FileProblem> {
+    fn new(tensors: &'a StoredTensors) -> Result<Self, FileProblem> {
         use Role::*;
         let unknown = || FileProblem::UnknownLayout {
             found: tensors.keys().cloned().collect(),

@@ -23,7 +23,7 @@ pub use pickle::PickleError;
 
 use super::{Activation, Embedding, Network};
 use crate::group::{Group, GroupError};
-use tensor::StoredTensor;
+use tensor::StoredTensors;
 
 /// A network as read from a file.
 #[derive(Clone, Debug)]
@@ -47,7 +47,7 @@ pub struct NetworkFileError {
     /// The file.
     pub path: PathBuf,
     /// What is wrong with it.
-    pub problem: FileProblem,
+    pub problem: Box<FileProblem>,
 }
 
 /// Everything that can be wrong with a network file.
@@ -254,7 +254,7 @@ fn list(names: &[String]) -> String {
 /// The tensors that a file holds, and what it says of them.
 struct Contents {
     file: File,
-    tensors: BTreeMap<String, StoredTensor>,
+    tensors: StoredTensors,
     metadata: HashMap<String, String>,
 }
 
@@ -374,7 +374,7 @@ pub fn load(path: impl AsRef<Path>) -> Result<Vec<LoadedNetwork>, NetworkFileErr
     };
     read().map_err(|problem| NetworkFileError {
         path: path.to_owned(),
-        problem,
+        problem: Box::new(problem),
     })
 }
 
@@ -391,7 +391,7 @@ pub fn load_table(path: impl AsRef<Path>) -> Result<Group, NetworkFileError> {
     };
     read().map_err(|problem| NetworkFileError {
         path: path.to_owned(),
-        problem,
+        problem: Box::new(problem),
     })
 }
 
@@ -416,7 +416,7 @@ pub fn save(path: impl AsRef<Path>, network: &Network, group: Option<&Group>) ->
     };
     write().map_err(|problem| NetworkFileError {
         path: path.to_owned(),
-        problem,
+        problem: Box::new(problem),
     })
 }
 

@@ -4,7 +4,7 @@
 //! entry `data/KEY`; the legacy format has them one after another behind five pickles (magic number, protocol version,
 //! byte order, the object, the storages' keys), each with its number of elements before it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::ops::Range;
@@ -13,7 +13,7 @@ use safetensors::Dtype;
 
 use super::FileProblem;
 use super::pickle::{Id, Node, Pickle};
-use super::tensor::{StoredTensor, contiguous_strides};
+use super::tensor::{StoredTensor, StoredTensors, contiguous_strides};
 
 /// The largest pickle that is read, in bytes: those of state dicts take a few hundred bytes a tensor.
 const LARGEST_PICKLE: u64 = 1 << 20;
@@ -28,7 +28,7 @@ pub(super) const LEGACY_START: &[u8] = &[0x80, 0x02, 0x8a, 0x0a, 0x6c, 0xfc, 0x9
 const CHECKPOINT_KEYS: [&str; 5] = ["state_dict", "model_state_dict", "model_state", "model", "params"];
 
 /// Lists the tensors of a zip archive.
-pub(super) fn read_zip(file: &File) -> Result<BTreeMap<String, StoredTensor>, FileProblem> {
+pub(super) fn read_zip(file: &File) -> Result<StoredTensors, FileProblem> {
     let zip_problem = |problem: zip::result::ZipError| FileProblem::Zip(problem.to_string());
     let mut archive = zip::ZipArchive::new(BufReader::new(file)).map_err(zip_problem)?;
     let mut entries = HashMap::new();
@@ -71,7 +71,7 @@ pub(super) fn read_zip(file: &File) -> Result<BTreeMap<String, StoredTensor>, Fi
 }
 
 /// Lists the tensors of a legacy file.
-pub(super) fn read_legacy(file: &File) -> Result<BTreeMap<String, StoredTensor>, FileProblem> {
+pub(super) fn read_legacy(file: &File) -> Result<StoredTensors, FileProblem> {
     let length = file.metadata()?.len();
     let start = read_range(file, 0..length.min(LARGEST_PICKLE))?;
     let mut at = 0;
@@ -162,7 +162,7 @@ fn tensors(
     pickle: &Pickle,
     big_endian: bool,
     mut storage: impl FnMut(&str, Dtype) -> Result<Range<u64>, FileProblem>,
-) -> Result<BTreeMap<String, StoredTensor>, FileProblem> {
+) -> Result<StoredTensors, FileProblem> {
     let root = pickle.root();
     let is_state_dict = |&id: &Id| {
         let entries = pickle.dict(id).unwrap_or_default();
@@ -174,7 +174,7 @@ fn tensors(
         known.chain(any).find(is_state_dict)
     };
     let dict = Some(root).filter(is_state_dict).or_else(nested).unwrap_or(root);
-    let mut tensors = BTreeMap::new();
+    let mut tensors = StoredTensors::new();
     for &(key, value) in pickle.dict(dict).ok_or(FileProblem::NoStateDict)? {
         let (Some(name), Some(view)) = (pickle.text(key), view(pickle, value)) else {
             continue; // epochs, seeds, metrics: not weights

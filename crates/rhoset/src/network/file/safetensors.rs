@@ -1,19 +1,19 @@
 //! safetensors: the native format, and everybody's.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 
 use safetensors::tensor::Metadata;
 
 use super::FileProblem;
-use super::tensor::{StoredTensor, contiguous_strides};
+use super::tensor::{StoredTensor, StoredTensors, contiguous_strides};
 
 /// The largest header that is read, in bytes: a network's takes about one kilobyte.
 const LARGEST_HEADER: u64 = 1 << 20;
 
 /// Lists the tensors of a safetensors file, and its metadata.
-pub(super) fn read(mut file: &File) -> Result<(BTreeMap<String, StoredTensor>, HashMap<String, String>), FileProblem> {
+pub(super) fn read(mut file: &File) -> Result<(StoredTensors, HashMap<String, String>), FileProblem> {
     let length = file.metadata()?.len();
     let mut start = [0; 8];
     file.seek(SeekFrom::Start(0))?;
@@ -41,7 +41,7 @@ pub(super) fn read(mut file: &File) -> Result<(BTreeMap<String, StoredTensor>, H
             found: length,
         });
     }
-    let mut tensors = BTreeMap::new();
+    let mut tensors = StoredTensors::new();
     for (name, info) in header.tensors() {
         if info.dtype.bitsize() % 8 != 0 {
             return Err(FileProblem::NotWeights {

@@ -12,6 +12,9 @@ use safetensors::Dtype;
 
 use super::FileProblem;
 
+/// The tensors of a file by name.
+pub(super) type StoredTensors = std::collections::BTreeMap<String, StoredTensor>;
+
 /// A tensor in a file, not yet read.
 #[derive(Clone, Debug)]
 pub(super) struct StoredTensor {
