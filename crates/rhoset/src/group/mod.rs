@@ -3,10 +3,14 @@
 //! A [`Group`] is checked to be one when it is made, so that no later function has to doubt it. Elements are
 //! `0..n`; `table[x][y]` is the product `x * y`; permutations compose as `(x * y)(i) = x(y(i))`.
 
+pub mod action;
+mod classes;
 mod element_set;
 pub mod family;
 mod field;
 mod generate;
+pub mod isomorphism;
+pub mod lattice;
 mod linear;
 pub mod name;
 pub mod permutation;
@@ -14,6 +18,8 @@ pub mod product;
 pub mod spec;
 mod subgroup;
 
+pub use action::{Action, ActionError};
+pub use classes::{ConjugacyClass, ConjugacyClasses};
 pub use spec::{Spec, SpecError};
 pub use subgroup::{Cosets, Subgroup, SubgroupError};
 

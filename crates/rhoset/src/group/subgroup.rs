@@ -150,6 +150,10 @@ impl Subgroup {
         }
     }
 
+    pub(crate) fn members(&self) -> &ElementSet {
+        &self.members
+    }
+
     /// The elements in increasing order.
     pub fn elements(&self) -> &[Element] {
         &self.elements
