@@ -247,6 +247,16 @@ fn walk(group: &Group, generators: &[Element]) -> Level {
     }
 }
 
+/// A small generating set, usually smaller than [`Group::generators`].
+pub(crate) fn few_generators(group: &Group) -> Vec<Element> {
+    let colours = colours(group);
+    let mut by_colour = std::collections::HashMap::<u64, Vec<Element>>::new();
+    for x in group.elements() {
+        by_colour.entry(colours[x.index()]).or_default().push(x);
+    }
+    few_images(group, &colours, &by_colour)
+}
+
 /// Generators with few possible images: each next one is the best of a sample, growing the subgroup much for the
 /// logarithm of the number of elements with its colour.
 fn few_images(

@@ -8,6 +8,7 @@ mod classes;
 mod element_set;
 pub mod family;
 mod field;
+pub mod gap;
 mod generate;
 pub mod isomorphism;
 pub mod lattice;
@@ -17,6 +18,7 @@ pub mod permutation;
 pub mod product;
 pub mod spec;
 mod subgroup;
+pub mod table;
 
 pub use action::{Action, ActionError};
 pub use classes::{ConjugacyClass, ConjugacyClasses};

@@ -6,7 +6,7 @@
 //!         | operand ":" operand [ "#" NUMBER ]   semidirect product, normal subgroup first
 //!         | operand "wr" operand                 wreath product
 //! operand = atom [ "^" NUMBER ]
-//! atom    = C6 | D4 | Dic3 | Q8 | SD16 | M16 | V4 | S5 | A5 | AGL(1,11) | GL(3,2) | SL(2,5) | PGL(2,5) | PSL(2,7)
+//! atom    = 1 | C6 | D4 | Dic3 | Q8 | SD16 | M16 | V4 | S5 | A5 | AGL(1,11) | GL(3,2) | SL(2,5) | PGL(2,5) | PSL(2,7)
 //!         | ES(27,+) | Hol(group) | SmallGroup(96,227) | "(" group ")"
 //! ```
 //!
@@ -17,9 +17,12 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use super::family::{Family, Sign, permutation_group};
+use super::gap::{self, GapError};
 use super::generate::too_large;
+use super::isomorphism::{fingerprint, isomorphism};
 use super::permutation::{Permutation, PermutationError};
-use super::{Group, GroupError, product};
+use super::table::{self, TableError};
+use super::{Element, Group, GroupError, product};
 
 /// A group as written. [`Spec::build`] makes the group; [`fmt::Display`] writes the spec.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -102,12 +105,12 @@ pub enum SpecError {
         reason: String,
     },
     /// A bad permutation.
-    #[error("generator {number} of the permutation group: {source}")]
+    #[error("generator {number} of the permutation group: {reason}")]
     Permutation {
         /// Which one, counted from 1.
         number: usize,
         /// What is wrong with it.
-        source: PermutationError,
+        reason: PermutationError,
     },
     /// Finding the actions of a semidirect product, or the automorphisms of a holomorph, would take too long.
     #[error("{spec} has too many automorphisms to search; give the group by permutations (perm:...) or a table")]
@@ -125,13 +128,24 @@ pub enum SpecError {
         /// How many there are.
         count: usize,
     },
+    /// GAP is missing or has no answer.
+    #[error("{spec}: {reason}")]
+    Gap {
+        /// The group.
+        spec: String,
+        /// What went wrong.
+        reason: GapError,
+    },
+    /// The file has no table.
+    #[error(transparent)]
+    Table(#[from] TableError),
     /// The products do not make a group.
-    #[error("{spec}: {source}")]
+    #[error("{spec}: {reason}")]
     NotGroup {
         /// The group.
         spec: String,
         /// Which axiom fails and where.
-        source: GroupError,
+        reason: GroupError,
     },
 }
 
@@ -154,7 +168,7 @@ pub fn parse(text: &str) -> Result<Group, SpecError> {
 
 impl Spec {
     /// The order of the group where the spec alone tells it; `u64::MAX` stands for that and more.
-    fn order(&self) -> Result<Option<u64>, SpecError> {
+    pub(crate) fn order(&self) -> Result<Option<u64>, SpecError> {
         match self {
             Spec::Family(family) => match family.order() {
                 Ok(order) => Ok(Some(order.unwrap_or(u64::MAX))),
@@ -201,11 +215,11 @@ impl Spec {
         if self.order()?.is_some_and(|order| order > Group::LARGEST as u64) {
             return Err(SpecError::TooLarge { spec: self.to_string() });
         }
-        let not_group = |source| match source {
+        let not_group = |reason| match reason {
             GroupError::TooLarge { .. } => SpecError::TooLarge { spec: self.to_string() },
-            source => SpecError::NotGroup {
+            reason => SpecError::NotGroup {
                 spec: self.to_string(),
-                source,
+                reason,
             },
         };
         let group = match self {
@@ -228,14 +242,121 @@ impl Spec {
                     Group::from_generators("", identity, &generators, Permutation::compose).map_err(not_group)?;
                 permutation_group(String::new(), &elements).map_err(not_group)?
             }
-            _ => {
-                let (spec, reason) = (self.to_string(), "such groups are not built yet".into());
-                return Err(SpecError::Parameter { spec, reason });
+            Spec::Semidirect(normal, quotient, choice) => {
+                self.semidirect(&normal.build()?, &quotient.build()?, *choice)?
             }
+            Spec::Wreath(base, top) => {
+                let (base, group) = (base.build()?, top.build()?);
+                product::wreath(&base, &group, &top.images(&group)).map_err(not_group)?
+            }
+            Spec::Holomorph(base) => {
+                let base = base.build()?;
+                product::holomorph(&base).ok_or_else(|| SpecError::TooLarge { spec: self.to_string() })?
+            }
+            Spec::Small(order, number) => gap::small_group(*order, *number).map_err(|reason| SpecError::Gap {
+                spec: self.to_string(),
+                reason,
+            })?,
+            Spec::Table(path) => table::read(path)?,
         };
-        too_large(group.order()).map_err(not_group)?;
         Ok(group.with_name(self.to_string()))
     }
+
+    /// `N:Q` acts as faithfully as it can: of all homomorphisms from Q to the automorphisms of N, those with the smallest
+    /// kernel count. Where they give different groups, `#k` must say which; the numbering goes on through all actions, by
+    /// size of the kernel, the direct product last.
+    fn semidirect(&self, normal: &Group, quotient: &Group, choice: Option<u64>) -> Result<Group, SpecError> {
+        let groups = semidirect_products(normal, quotient).map_err(|failure| match failure {
+            SemidirectFailure::TooMany => SpecError::TooManyAutomorphisms { spec: self.to_string() },
+            SemidirectFailure::NotGroup(reason) => SpecError::NotGroup {
+                spec: self.to_string(),
+                reason,
+            },
+        })?;
+        let (smallest, count) = (groups[0].0, groups.len());
+        let faithful = groups.iter().filter(|(kernel, _)| *kernel == smallest).count();
+        let number = match choice {
+            None if faithful > 1 => {
+                let choice = |(i, (_, group)): (usize, &(usize, Group))| match super::name::family(group) {
+                    Some(name) => format!("{self}#{} (which is {name})", i + 1),
+                    None => format!("{self}#{}", i + 1),
+                };
+                let choices = groups[..faithful].iter().enumerate().map(choice).collect();
+                return Err(SpecError::Ambiguous {
+                    spec: self.to_string(),
+                    choices,
+                });
+            }
+            None => 1,
+            Some(number) => number,
+        };
+        let index = usize::try_from(number).ok().and_then(|number| number.checked_sub(1));
+        let chosen = index
+            .and_then(|index| groups.into_iter().nth(index))
+            .map(|(_, group)| group);
+        chosen.ok_or_else(|| SpecError::NoSuchChoice {
+            spec: self.to_string(),
+            number,
+            count,
+        })
+    }
+
+    /// Where each element moves each point when the group is the top of a wreath product: `Sn` and `An` move n points,
+    /// `Dn` the corners of the n-gon, all others their own elements by multiplication from the left.
+    fn images(&self, group: &Group) -> Vec<Vec<usize>> {
+        let points = |x: &str| Permutation::parse(x).expect("elements are named by their cycles");
+        match self {
+            Spec::Family(Family::Symmetric(n) | Family::Alternating(n)) => (group.elements())
+                .map(|x| {
+                    let permutation = points(&group.element_name(x)).extended_to(*n as usize);
+                    permutation.images().iter().map(|&i| i as usize).collect()
+                })
+                .collect(),
+            Spec::Family(Family::Dihedral(n)) if *n >= 3 => {
+                let n = *n as usize;
+                let image = |x: Element, i: usize| {
+                    if x.index() < n {
+                        (x.index() + i) % n
+                    } else {
+                        (x.index() + n - i) % n
+                    }
+                };
+                group
+                    .elements()
+                    .map(|x| (0..n).map(|i| image(x, i)).collect())
+                    .collect()
+            }
+            _ => group
+                .elements()
+                .map(|x| group.row(x).iter().map(|y| y.index()).collect())
+                .collect(),
+        }
+    }
+}
+
+/// Why no semidirect product could be made.
+pub(crate) enum SemidirectFailure {
+    /// The search for actions would take too long.
+    TooMany,
+    /// Too large.
+    NotGroup(GroupError),
+}
+
+/// The semidirect products of two groups, different ones only, each with the order of its action's kernel: the most
+/// faithful first, the direct product last.
+pub(crate) fn semidirect_products(normal: &Group, quotient: &Group) -> Result<Vec<(usize, Group)>, SemidirectFailure> {
+    too_large(normal.order() * quotient.order()).map_err(SemidirectFailure::NotGroup)?;
+    let actions = product::actions(normal, quotient).ok_or(SemidirectFailure::TooMany)?;
+    let mut groups: Vec<(u64, usize, Group)> = Vec::new();
+    for (kernel, action) in actions {
+        let group = product::semidirect(normal, quotient, &action).map_err(SemidirectFailure::NotGroup)?;
+        let print = fingerprint(&group);
+        let known = |known: &(u64, usize, Group)| known.0 == print && isomorphism(&known.2, &group).is_some();
+        if !groups.iter().any(known) {
+            groups.push((print, kernel, group));
+        }
+    }
+    Ok(groups.into_iter().map(|(_, kernel, group)| (kernel, group)).collect())
 }
 
 /// The product of the orders, where the specs tell them.
@@ -299,7 +420,7 @@ impl FromStr for Spec {
         }
         if let Some(generators) = text.strip_prefix("perm:") {
             let generators = generators.split(';').enumerate().map(|(i, cycles)| {
-                Permutation::parse(cycles).map_err(|source| SpecError::Permutation { number: i + 1, source })
+                Permutation::parse(cycles).map_err(|reason| SpecError::Permutation { number: i + 1, reason })
             });
             return Ok(Spec::Permutations(generators.collect::<Result<_, _>>()?));
         }
@@ -463,7 +584,7 @@ impl Parser {
             return Ok(inner);
         }
         let start = self.next;
-        if !self.peek().is_some_and(char::is_alphabetic) {
+        if !self.peek().is_some_and(|c| c.is_alphabetic() || c == '1') {
             return Err(self.syntax("a group such as S5, C2^4 or AGL(1,11)"));
         }
         if self.take("Hol(") {
@@ -501,6 +622,9 @@ impl Parser {
                 self.expect(")")?;
                 return Ok(build(first, second));
             }
+        }
+        if self.take("1") {
+            return Ok(Spec::Family(Family::Cyclic(1)));
         }
         if self.take("V4") {
             return Ok(Spec::Family(Family::Klein));
