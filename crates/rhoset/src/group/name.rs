@@ -29,6 +29,8 @@ pub fn identify(group: &Group) -> String {
 
 /// Up to this order all subgroups are searched for the parts of a semidirect product.
 const LARGEST_SPLIT: usize = 720;
+/// So many ways of splitting a group are tried for one that needs no number.
+const MOST_SPLITS: usize = 6;
 /// More subgroups than this are not searched.
 const MOST_SUBGROUPS: usize = 3_000;
 
@@ -231,6 +233,7 @@ fn direct_product(group: &Group, normal: &[Subgroup]) -> Option<String> {
     let mut names: Vec<String> = (names.chunk_by(|a, b| a == b))
         .map(|equal| match equal {
             [(_, name)] => operand(name),
+            [(_, name), _] => format!("{0}x{0}", operand(name)),
             _ => format!("{}^{}", operand(&equal[0].1), equal.len()),
         })
         .collect();
@@ -243,7 +246,7 @@ fn direct_product(group: &Group, normal: &[Subgroup]) -> Option<String> {
     Some(names.join("x"))
 }
 
-/// `N:Q` with the smallest kernel of the action, and among those with the largest N.
+/// `N:Q` with the smallest kernel of the action, and among those with abelian and large N; best without a number.
 fn semidirect_product(group: &Group, normal: &[Subgroup]) -> Option<String> {
     if group.order() > LARGEST_SPLIT {
         return None;
@@ -260,18 +263,19 @@ fn semidirect_product(group: &Group, normal: &[Subgroup]) -> Option<String> {
             }
         }
     }
-    splits.sort_by_key(|&(kernel, index, ..)| (kernel, index));
-    for (_, _, n, q) in splits.into_iter().take(6) {
+    splits.sort_by_key(|&(kernel, index, n, _)| (kernel, !n.is_subgroup_of(&n.centralizer(group)), index));
+    let mut numbered_name = None;
+    for (_, _, n, q) in splits.into_iter().take(MOST_SPLITS) {
         let (normal, quotient) = (n.as_group(group), q.as_group(group));
         let (Some(left), Some(right)) = (search(&normal), search(&quotient)) else {
             continue;
         };
-        let name = format!("{}:{}", operand(&left), operand(&right));
-        if let Some(name) = numbered(&name, group) {
-            return Some(name);
+        match numbered(&format!("{}:{}", operand(&left), operand(&right)), group) {
+            Some(name) if !name.contains('#') => return Some(name),
+            name => numbered_name = numbered_name.or(name),
         }
     }
-    None
+    numbered_name
 }
 
 /// The spec `N:Q`, or `N:Q#k` where several actions are as faithful, that gives this group.
