@@ -109,9 +109,10 @@ impl ConvertArguments {
             }
         }
         file::save(&out, &network, Some(&input.group))?;
-        if rounding > 0.0 {
+        if rounding > input.rounding {
             eprintln!(
-                "warning: {}: weights were rounded to float32 (relative change up to {rounding:.1e})",
+                "warning: {}: folded weights were rounded to float32 (relative change up to {rounding:.1e}): this is \
+                 another network, and bounds proved of it are not bounds of the one it was folded from",
                 input.name
             );
         }

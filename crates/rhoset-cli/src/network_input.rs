@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
 use rayon::prelude::*;
-use rhoset::group::Group;
+use rhoset::group::{Element, Group};
 use rhoset::group::spec::{self, Spec};
 use rhoset::network::file::{self, LoadedNetwork};
-use rhoset::network::{Activation, Folded, Network, infer};
+use rhoset::network::{Activation, Folded, Network, evaluate, infer};
 
 /// Which networks, and which group they are of.
 #[derive(clap::Args)]
@@ -38,14 +38,12 @@ fn activation(name: &str) -> Result<Activation, String> {
 /// A network with its group, ready for work.
 pub(crate) struct NetworkInput {
     /// The file, as given.
-    #[allow(dead_code)]
     pub(crate) path: PathBuf,
     /// The file's name, with an index where it holds many networks: `runs.pt[3]`.
     pub(crate) name: String,
     /// The weights as stored.
     pub(crate) network: Network,
     /// The same, folded.
-    #[allow(dead_code)]
     pub(crate) folded: Folded,
     /// The group, in the network's label order.
     pub(crate) group: Group,
@@ -53,6 +51,43 @@ pub(crate) struct NetworkInput {
     pub(crate) repaired: Option<usize>,
     /// The largest relative change by which float64 weights were rounded to float32; 0 where none were.
     pub(crate) rounding: f64,
+}
+
+impl NetworkInput {
+    /// Says on stderr what a user would want to know before reading on.
+    fn warn(&self) {
+        if self.rounding > 0.0 {
+            eprintln!(
+                "warning: {}: float64 weights were rounded to float32 (relative change up to {:.1e}); what is said below \
+                 is said of the rounded network",
+                self.name, self.rounding
+            );
+        }
+        if self.labels_unlike() {
+            eprintln!(
+                "warning: {}: the network multiplies otherwise than {}; its labels may be in another order, which \
+                 `--group infer` recovers",
+                self.name,
+                self.group.name()
+            );
+        }
+    }
+
+    /// Whether hardly any product is right among those of a few x: so is every network under the wrong labels.
+    fn labels_unlike(&self) -> bool {
+        if self.repaired.is_some() || self.group.order() < 4 {
+            return false;
+        }
+        let order = self.group.order();
+        let sample: Vec<Element> = self.group.elements().step_by(order.div_ceil(4)).collect();
+        let right = sample.iter().map(|&x| {
+            let logits = evaluate::logits_of_row(&self.folded, x);
+            let rows = logits.rows().into_iter().zip(self.group.row(x));
+            rows.filter(|(row, product)| evaluate::margin(row.view(), **product) > 0.0).count()
+        });
+        // Chance alone makes one in n right.
+        right.sum::<usize>() < 3 * sample.len()
+    }
 }
 
 impl NetworkArguments {
@@ -63,12 +98,13 @@ impl NetworkArguments {
     /// Where the group asked for is bad, so that no network could be read.
     pub(crate) fn load(&self) -> anyhow::Result<Vec<anyhow::Result<NetworkInput>>> {
         let group = self.given_group()?;
-        let files: Vec<_> = self
-            .files
-            .par_iter()
-            .map(|path| self.load_file(path, group.as_ref()))
-            .collect();
-        Ok(files.into_iter().flatten().collect())
+        let load = |path: &PathBuf| self.load_file(path, group.as_ref());
+        let networks: Vec<Vec<_>> = self.files.par_iter().map(load).collect();
+        let networks: Vec<_> = networks.into_iter().flatten().collect();
+        for network in networks.iter().flatten() {
+            network.warn();
+        }
+        Ok(networks)
     }
 
     /// The group of `--group SPEC` or `--table`; none where each file's own is meant, or `infer`.
@@ -108,13 +144,14 @@ impl NetworkArguments {
         let (group, repaired) = match given.cloned().or(own) {
             Some(group) => (group, None),
             None => {
-                let inferred = infer::infer_group(&folded).with_context(|| name.clone())?;
+                let inferred = infer::infer_group(&folded).with_context(|| path.with_file_name(&name).display().to_string())?;
                 (inferred.group, Some(inferred.repaired))
             }
         };
         ensure!(
             group.order() == network.order(),
-            "{name}: the network has {} logits, but {} has order {}",
+            "{}: the network has {} logits, but {} has order {}",
+            path.with_file_name(&name).display(),
             network.order(),
             group.name(),
             group.order()

@@ -4,11 +4,10 @@
 //! by the names of its tensors, and every shape is checked before a weight is read.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 
 use ndarray::{Array1, Array2, ArrayD, Axis, Ix1, Ix2, concatenate};
 
-use super::FileProblem;
+use super::{FileProblem, Source};
 use super::tensor::{StoredTensor, StoredTensors};
 use crate::group::Group;
 use crate::network::{Activation, Embedding, Network};
@@ -29,7 +28,7 @@ from safetensors, or PyTorch .pt files (torch.save of a state dict or of a check
 Weights are F32, F16 or BF16 (exact), or F64 (rounded to F32, with a warning).";
 
 /// The largest number of weights in one file.
-const LARGEST_WEIGHTS: usize = 1 << 29;
+const LARGEST_WEIGHTS: usize = 1 << 28;
 
 /// What a tensor is to the network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -112,14 +111,14 @@ struct Parts<'a> {
 /// Reads every network of a file; also the largest relative change made by rounding float64 weights.
 pub(super) fn networks(
     tensors: &StoredTensors,
-    file: &mut File,
+    source: &mut dyn Source,
     activation: Activation,
 ) -> Result<(Vec<Network>, f64), FileProblem> {
     let parts = Parts::new(tensors)?;
     let mut rounding = 0.0_f64;
     let mut weights = BTreeMap::new();
     for (&role, part) in &parts.parts {
-        let (values, change) = part.tensor.weights(file)?;
+        let (values, change) = part.tensor.weights(source)?;
         rounding = rounding.max(change);
         weights.insert(role, values);
     }

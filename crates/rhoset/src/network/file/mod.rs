@@ -11,12 +11,11 @@ mod tensor;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use ::safetensors::Dtype;
 use ::safetensors::tensor::TensorView;
-use ndarray::Dimension;
 
 pub use layout::LAYOUTS;
 pub use pickle::PickleError;
@@ -219,11 +218,21 @@ pub enum FileProblem {
     /// The file's multiplication table is not a group.
     #[error("carries a table that is no group: {0}")]
     Group(GroupError),
-    /// The file's multiplication table belongs to another network.
-    #[error("carries a table of shape {shape:?}, but its networks have {order} logits")]
-    TableShape {
-        /// The table's shape.
-        shape: Vec<usize>,
+    /// The file's group is named by a spec that is not valid there.
+    #[error("names its group {spec:?}: {problem}")]
+    Spec {
+        /// The spec.
+        spec: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The file's group is not of the networks' order.
+    #[error("carries {group}, of order {group_order}, but its networks have {order} logits")]
+    GroupOrder {
+        /// The group's name.
+        group: String,
+        /// The group's order.
+        group_order: usize,
         /// The networks' order.
         order: usize,
     },
@@ -233,6 +242,15 @@ pub enum FileProblem {
         /// The tensors' names.
         found: Vec<String>,
     },
+}
+
+impl FileProblem {
+    fn of(self, path: &Path) -> NetworkFileError {
+        NetworkFileError {
+            path: path.to_owned(),
+            problem: Box::new(self),
+        }
+    }
 }
 
 /// Names for an error message: the first ten of them.
@@ -251,15 +269,24 @@ fn list(names: &[String]) -> String {
         .collect()
 }
 
+/// Where the bytes come from: a file, or memory.
+trait Source: Read + Seek {
+    fn length(&mut self) -> std::io::Result<u64> {
+        self.seek(SeekFrom::End(0))
+    }
+}
+
+impl<T: Read + Seek> Source for T {}
+
 /// The tensors that a file holds, and what it says of them.
-struct Contents {
-    file: File,
+struct Contents<'a> {
+    source: Box<dyn Source + 'a>,
     tensors: StoredTensors,
     metadata: HashMap<String, String>,
 }
 
-impl Contents {
-    fn of(path: &Path) -> Result<Self, FileProblem> {
+impl Contents<'static> {
+    fn of_file(path: &Path) -> Result<Self, FileProblem> {
         // Asked before opening: opening a pipe would wait for a writer.
         let kind = std::fs::metadata(path)?.file_type();
         if !kind.is_file() {
@@ -271,22 +298,83 @@ impl Contents {
                 },
             });
         }
-        let file = File::open(path)?;
+        Self::of(Box::new(File::open(path)?))
+    }
+}
+
+impl<'a> Contents<'a> {
+    fn of(mut source: Box<dyn Source + 'a>) -> Result<Self, FileProblem> {
         let mut start = Vec::new();
-        (&file).take(9).read_to_end(&mut start)?;
+        source.by_ref().take(9).read_to_end(&mut start)?;
         let no_metadata = HashMap::new;
+        let file = source.as_mut();
         let (tensors, metadata) = match start.as_slice() {
             [] => return Err(FileProblem::Empty),
-            [b'P', b'K', 3, 4, ..] => (pytorch::read_zip(&file)?, no_metadata()),
-            [..] if start.starts_with(pytorch::LEGACY_START) => (pytorch::read_legacy(&file)?, no_metadata()),
-            [_, _, _, _, _, _, _, _, b'{'] => safetensors::read(&file)?,
+            [b'P', b'K', 3, 4, ..] => (pytorch::read_zip(file)?, no_metadata()),
+            [..] if start.starts_with(pytorch::LEGACY_START) => (pytorch::read_legacy(file)?, no_metadata()),
+            [_, _, _, _, _, _, _, _, b'{'] => safetensors::read(file)?,
             _ => return Err(FileProblem::UnknownFormat),
         };
         Ok(Self {
-            file,
+            source,
             tensors,
             metadata,
         })
+    }
+
+    /// Every network, in order, named after `file_name`.
+    fn networks(mut self, file_name: &str) -> Result<Vec<LoadedNetwork>, FileProblem> {
+        let group = match self.table()? {
+            None => self.native_group()?,
+            group => group,
+        };
+        let activation = match self.metadata.get("activation") {
+            Some(name) => Activation::named(name).ok_or_else(|| FileProblem::UnknownActivation(name.clone()))?,
+            None => Activation::Relu,
+        };
+        let (networks, rounding) = layout::networks(&self.tensors, self.source.as_mut(), activation)?;
+        if let (Some(group), Some(network)) = (&group, networks.first())
+            && group.order() != network.order()
+        {
+            return Err(FileProblem::GroupOrder {
+                group: group.name().to_owned(),
+                group_order: group.order(),
+                order: network.order(),
+            });
+        }
+        let many = networks.len() > 1;
+        let named = networks.into_iter().enumerate().map(|(index, network)| LoadedNetwork {
+            name: if many {
+                format!("{file_name}[{index}]")
+            } else {
+                file_name.to_owned()
+            },
+            network,
+            group: group.clone(),
+            rounding,
+        });
+        Ok(named.collect())
+    }
+
+    /// The group that a native file without a table names by its spec.
+    ///
+    /// Only native files: their labels are in the spec's order, which those of others need not be.
+    fn native_group(&self) -> Result<Option<Group>, FileProblem> {
+        let Some(spec) = self.metadata.get("group").filter(|_| self.metadata.contains_key("rhoset")) else {
+            return Ok(None);
+        };
+        // A network file may not make us read other files, nor start GAP.
+        if spec.contains(':') && spec.contains("table") || spec.contains("Small") {
+            return Err(FileProblem::Spec {
+                spec: spec.clone(),
+                problem: "a file names its group by a spec that stands for itself".into(),
+            });
+        }
+        let group = crate::group::spec::parse(spec).map_err(|problem| FileProblem::Spec {
+            spec: spec.clone(),
+            problem: problem.to_string(),
+        })?;
+        Ok(Some(group))
     }
 
     /// Takes the tensor `table` out, and makes a group of it.
@@ -314,14 +402,12 @@ impl Contents {
                 }
             }));
         }
-        let table = stored.integers(&mut self.file)?;
-        if let Some((index, &product)) = table
-            .indexed_iter()
-            .find(|(_, product)| u16::try_from(**product).is_err())
-        {
+        let table = stored.integers(self.source.as_mut())?;
+        if let Some(at) = table.iter().position(|&product| u16::try_from(product).is_err()) {
+            let (x, y) = (at / order, at % order);
             return Err(FileProblem::Malformed(format!(
-                "table{:?} is {product}, no element",
-                index.slice()
+                "table[{x}, {y}] is {}, which is no element",
+                table[[x, y].as_slice()]
             )));
         }
         let table: Vec<u16> = table.iter().map(|&product| product as u16).collect();
@@ -342,40 +428,20 @@ impl Contents {
 /// A [`NetworkFileError`] that names the file and what is wrong with it.
 pub fn load(path: impl AsRef<Path>) -> Result<Vec<LoadedNetwork>, NetworkFileError> {
     let path = path.as_ref();
-    let read = || -> Result<Vec<LoadedNetwork>, FileProblem> {
-        let mut contents = Contents::of(path)?;
-        let group = contents.table()?;
-        let activation = match contents.metadata.get("activation") {
-            Some(name) => Activation::named(name).ok_or_else(|| FileProblem::UnknownActivation(name.clone()))?,
-            None => Activation::Relu,
-        };
-        let (networks, rounding) = layout::networks(&contents.tensors, &mut contents.file, activation)?;
-        if let (Some(group), Some(network)) = (&group, networks.first())
-            && group.order() != network.order()
-        {
-            return Err(FileProblem::TableShape {
-                shape: vec![group.order(); 2],
-                order: network.order(),
-            });
-        }
-        let file_name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
-        let many = networks.len() > 1;
-        let named = networks.into_iter().enumerate().map(|(index, network)| LoadedNetwork {
-            name: if many {
-                format!("{file_name}[{index}]")
-            } else {
-                file_name.to_string()
-            },
-            network,
-            group: group.clone(),
-            rounding,
-        });
-        Ok(named.collect())
-    };
-    read().map_err(|problem| NetworkFileError {
-        path: path.to_owned(),
-        problem: Box::new(problem),
-    })
+    let file_name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+    Contents::of_file(path)
+        .and_then(|contents| contents.networks(&file_name))
+        .map_err(|problem| problem.of(path))
+}
+
+/// Reads every network of a file that is in memory, such as one built into a binary; `name` stands for its path.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_bytes(name: &str, bytes: &[u8]) -> Result<Vec<LoadedNetwork>, NetworkFileError> {
+    Contents::of(Box::new(std::io::Cursor::new(bytes)))
+        .and_then(|contents| contents.networks(name))
+        .map_err(|problem| problem.of(Path::new(name)))
 }
 
 /// Reads the multiplication table (a square tensor `table` of integers) of a safetensors file.
@@ -385,14 +451,11 @@ pub fn load(path: impl AsRef<Path>) -> Result<Vec<LoadedNetwork>, NetworkFileErr
 pub fn load_table(path: impl AsRef<Path>) -> Result<Group, NetworkFileError> {
     let path = path.as_ref();
     let read = || {
-        let mut contents = Contents::of(path)?;
+        let mut contents = Contents::of_file(path)?;
         let found = contents.tensors.keys().cloned().collect();
         contents.table()?.ok_or(FileProblem::NoTable { found })
     };
-    read().map_err(|problem| NetworkFileError {
-        path: path.to_owned(),
-        problem: Box::new(problem),
-    })
+    read().map_err(|problem: FileProblem| problem.of(path))
 }
 
 /// Writes a network to a safetensors file, with its group's name and table; the same bytes for the same network.
@@ -414,10 +477,7 @@ pub fn save(path: impl AsRef<Path>, network: &Network, group: Option<&Group>) ->
         file.persist(path).map_err(|failure| failure.error)?;
         Ok(())
     };
-    write().map_err(|problem| NetworkFileError {
-        path: path.to_owned(),
-        problem: Box::new(problem),
-    })
+    write().map_err(|problem| problem.of(path))
 }
 
 /// The bytes of a native safetensors file.
@@ -463,7 +523,7 @@ fn to_bytes(network: &Network, group: Option<&Group>) -> Vec<u8> {
         add("bias", bias.shape(), &mut bias.iter());
     }
     let mut metadata = BTreeMap::from([
-        ("format", "rhoset".to_owned()),
+        ("rhoset", env!("CARGO_PKG_VERSION").to_owned()),
         ("activation", network.activation.name().to_owned()),
         ("architecture", network.architecture().name().to_owned()),
     ]);

@@ -4,14 +4,13 @@
 //! entry `data/KEY`; the legacy format has them one after another behind five pickles (magic number, protocol version,
 //! byte order, the object, the storages' keys), each with its number of elements before it.
 
-use std::collections::HashMap;
-use std::fs::File;
-use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::collections::{BTreeMap, HashMap};
+use std::io::{BufReader, SeekFrom};
 use std::ops::Range;
 
 use safetensors::Dtype;
 
-use super::FileProblem;
+use super::{FileProblem, Source};
 use super::pickle::{Id, Node, Pickle};
 use super::tensor::{StoredTensor, StoredTensors, contiguous_strides};
 
@@ -28,10 +27,10 @@ pub(super) const LEGACY_START: &[u8] = &[0x80, 0x02, 0x8a, 0x0a, 0x6c, 0xfc, 0x9
 const CHECKPOINT_KEYS: [&str; 5] = ["state_dict", "model_state_dict", "model_state", "model", "params"];
 
 /// Lists the tensors of a zip archive.
-pub(super) fn read_zip(file: &File) -> Result<StoredTensors, FileProblem> {
+pub(super) fn read_zip(source: &mut dyn Source) -> Result<StoredTensors, FileProblem> {
     let zip_problem = |problem: zip::result::ZipError| FileProblem::Zip(problem.to_string());
-    let mut archive = zip::ZipArchive::new(BufReader::new(file)).map_err(zip_problem)?;
-    let mut entries = HashMap::new();
+    let mut archive = zip::ZipArchive::new(BufReader::new(&mut *source)).map_err(zip_problem)?;
+    let mut entries = BTreeMap::new();
     for index in 0..archive.len() {
         let entry = archive.by_index_raw(index).map_err(zip_problem)?;
         let name = entry.name().map_err(zip_problem)?.into_owned();
@@ -40,13 +39,13 @@ pub(super) fn read_zip(file: &File) -> Result<StoredTensors, FileProblem> {
         let end = start.saturating_add(entry.compressed_size());
         entries.insert(name, (start..end, stored));
     }
+    let is_folder = |root: &&str| root.is_empty() || root.ends_with('/');
     let root = entries
         .keys()
-        .find_map(|name| name.strip_suffix("data.pkl"))
-        .filter(|root| root.is_empty() || root.ends_with('/'))
+        .find_map(|name| name.strip_suffix("data.pkl").filter(is_folder))
         .ok_or(FileProblem::NoPickle)?
         .to_owned();
-    let length = file.metadata()?.len();
+    let length = source.length()?;
     let bytes_of = |name: &str| -> Result<Range<u64>, FileProblem> {
         let (range, stored) = entries.get(name).ok_or_else(|| FileProblem::MissingStorage {
             storage: name.to_owned(),
@@ -62,18 +61,18 @@ pub(super) fn read_zip(file: &File) -> Result<StoredTensors, FileProblem> {
         }
         Ok(range.clone())
     };
-    let (pickle, _) = Pickle::read(&read_range(file, bytes_of(&format!("{root}data.pkl"))?)?)?;
+    let (pickle, _) = Pickle::read(&read_range(source, bytes_of(&format!("{root}data.pkl"))?)?)?;
     let big_endian = match bytes_of(&format!("{root}byteorder")) {
-        Ok(range) => read_range(file, range)? == b"big",
+        Ok(range) => read_range(source, range)? == b"big",
         Err(_) => false,
     };
     tensors(&pickle, big_endian, |key, _| bytes_of(&format!("{root}data/{key}")))
 }
 
 /// Lists the tensors of a legacy file.
-pub(super) fn read_legacy(file: &File) -> Result<StoredTensors, FileProblem> {
-    let length = file.metadata()?.len();
-    let start = read_range(file, 0..length.min(LARGEST_PICKLE))?;
+pub(super) fn read_legacy(source: &mut dyn Source) -> Result<StoredTensors, FileProblem> {
+    let length = source.length()?;
+    let start = read_range(source, 0..length.min(LARGEST_PICKLE))?;
     let mut at = 0;
     let mut next = || -> Result<Pickle, FileProblem> {
         let (pickle, length) = Pickle::read(&start[at..])?;
@@ -114,7 +113,7 @@ pub(super) fn read_legacy(file: &File) -> Result<StoredTensors, FileProblem> {
         let width = widths.get(key).ok_or_else(|| FileProblem::MissingStorage {
             storage: format!("{key} (it is stored, but no tensor of a known kind uses it)"),
         })?;
-        let count: [u8; 8] = read_range(file, position..position.saturating_add(8))?
+        let count: [u8; 8] = read_range(source, position..position.saturating_add(8))?
             .try_into()
             .expect("eight bytes asked for");
         let count = if big_endian {
@@ -141,7 +140,7 @@ pub(super) fn read_legacy(file: &File) -> Result<StoredTensors, FileProblem> {
 }
 
 /// Reads a few bytes that are known to be few.
-fn read_range(mut file: &File, range: Range<u64>) -> Result<Vec<u8>, FileProblem> {
+fn read_range(source: &mut dyn Source, range: Range<u64>) -> Result<Vec<u8>, FileProblem> {
     let length = range.end - range.start;
     if length > LARGEST_PICKLE {
         return Err(FileProblem::LargeDescription {
@@ -150,8 +149,8 @@ fn read_range(mut file: &File, range: Range<u64>) -> Result<Vec<u8>, FileProblem
         });
     }
     let mut bytes = vec![0; length as usize];
-    file.seek(SeekFrom::Start(range.start))?;
-    file.read_exact(&mut bytes)?;
+    source.seek(SeekFrom::Start(range.start))?;
+    source.read_exact(&mut bytes)?;
     Ok(bytes)
 }
 

@@ -1,23 +1,22 @@
 //! safetensors: the native format, and everybody's.
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::SeekFrom;
 
 use safetensors::tensor::Metadata;
 
-use super::FileProblem;
+use super::{FileProblem, Source};
 use super::tensor::{StoredTensor, StoredTensors, contiguous_strides};
 
 /// The largest header that is read, in bytes: a network's takes about one kilobyte.
 const LARGEST_HEADER: u64 = 1 << 20;
 
 /// Lists the tensors of a safetensors file, and its metadata.
-pub(super) fn read(mut file: &File) -> Result<(StoredTensors, HashMap<String, String>), FileProblem> {
-    let length = file.metadata()?.len();
+pub(super) fn read(source: &mut dyn Source) -> Result<(StoredTensors, HashMap<String, String>), FileProblem> {
+    let length = source.length()?;
     let mut start = [0; 8];
-    file.seek(SeekFrom::Start(0))?;
-    file.read_exact(&mut start)?;
+    source.seek(SeekFrom::Start(0))?;
+    source.read_exact(&mut start)?;
     let header_length = u64::from_le_bytes(start);
     let data = header_length.checked_add(8).filter(|&data| data <= length);
     let data = data.ok_or_else(|| FileProblem::Truncated {
@@ -31,7 +30,7 @@ pub(super) fn read(mut file: &File) -> Result<(StoredTensors, HashMap<String, St
         });
     }
     let mut header = vec![0; header_length as usize];
-    file.read_exact(&mut header)?;
+    source.read_exact(&mut header)?;
     // Checks shapes against offsets, and that tensors follow one another without gap or overlap.
     let header: Metadata =
         serde_json::from_slice(&header).map_err(|problem| FileProblem::Safetensors(problem.to_string()))?;

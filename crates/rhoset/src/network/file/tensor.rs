@@ -3,14 +3,13 @@
 //! Every format is brought to this form before a single weight is read, so that all declared sizes are checked against
 //! the file once, here, and memory is only ever allocated for bytes that are there.
 
-use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::SeekFrom;
 use std::ops::Range;
 
 use ndarray::{ArrayD, Dimension, IxDyn};
 use safetensors::Dtype;
 
-use super::FileProblem;
+use super::{FileProblem, Source};
 
 /// The tensors of a file by name.
 pub(super) type StoredTensors = std::collections::BTreeMap<String, StoredTensor>;
@@ -117,12 +116,12 @@ impl StoredTensor {
     /// Reads the bytes of all elements and picks them in the order of the shape, last axis fastest.
     fn read<const N: usize, T>(
         &self,
-        file: &mut File,
+        source: &mut dyn Source,
         decode: impl Fn([u8; N]) -> T,
     ) -> Result<ArrayD<T>, FileProblem> {
         let mut bytes = vec![0; (self.bytes.end - self.bytes.start) as usize];
-        file.seek(SeekFrom::Start(self.bytes.start))?;
-        file.read_exact(&mut bytes)?;
+        source.seek(SeekFrom::Start(self.bytes.start))?;
+        source.read_exact(&mut bytes)?;
         let (chunks, _) = bytes.as_chunks_mut::<N>();
         if self.big_endian {
             chunks.iter_mut().for_each(|chunk| chunk.reverse());
@@ -139,17 +138,24 @@ impl StoredTensor {
         Ok(ArrayD::from_shape_vec(IxDyn(&self.shape), elements).expect("one element per index"))
     }
 
+    /// The index of the element that comes at a place in the order of the shape.
+    fn index(&self, place: usize) -> Vec<usize> {
+        let strides = contiguous_strides(&self.shape);
+        let axes = strides.iter().zip(&self.shape);
+        axes.map(|(stride, size)| place / stride % size).collect()
+    }
+
     /// Reads weights as float32, checking that all are finite; float64 is rounded to the nearest.
     ///
     /// Also returns the largest relative change that rounding made (0 where there was nothing to round).
-    pub(super) fn weights(&self, file: &mut File) -> Result<(ArrayD<f32>, f64), FileProblem> {
+    pub(super) fn weights(&self, source: &mut dyn Source) -> Result<(ArrayD<f32>, f64), FileProblem> {
         let mut rounding = 0.0_f64;
         let weights = match self.dtype {
-            Dtype::F32 => self.read(file, f32::from_le_bytes)?,
-            Dtype::F16 => self.read(file, |bytes| half::f16::from_le_bytes(bytes).to_f32())?,
-            Dtype::BF16 => self.read(file, |bytes| half::bf16::from_le_bytes(bytes).to_f32())?,
+            Dtype::F32 => self.read(source, f32::from_le_bytes)?,
+            Dtype::F16 => self.read(source, |bytes| half::f16::from_le_bytes(bytes).to_f32())?,
+            Dtype::BF16 => self.read(source, |bytes| half::bf16::from_le_bytes(bytes).to_f32())?,
             Dtype::F64 => {
-                let exact = self.read(file, f64::from_le_bytes)?;
+                let exact = self.read(source, f64::from_le_bytes)?;
                 exact.mapv(|weight| {
                     let rounded = weight as f32;
                     if weight.is_finite() && rounded.is_finite() && f64::from(rounded) != weight {
@@ -165,25 +171,25 @@ impl StoredTensor {
                 });
             }
         };
-        if let Some((index, &value)) = weights.indexed_iter().find(|(_, weight)| !weight.is_finite()) {
+        if let Some(at) = weights.iter().position(|weight| !weight.is_finite()) {
             return Err(FileProblem::NotFinite {
                 tensor: self.name.clone(),
-                index: index.slice().to_vec(),
-                value,
+                index: self.index(at),
+                value: weights.as_slice().expect("in the order of the shape")[at],
             });
         }
         Ok((weights, rounding))
     }
 
     /// Reads integers of any width, for a multiplication table.
-    pub(super) fn integers(&self, file: &mut File) -> Result<ArrayD<i64>, FileProblem> {
+    pub(super) fn integers(&self, source: &mut dyn Source) -> Result<ArrayD<i64>, FileProblem> {
         Ok(match self.dtype {
-            Dtype::U8 => self.read(file, |bytes| u8::from_le_bytes(bytes).into())?,
-            Dtype::U16 => self.read(file, |bytes| u16::from_le_bytes(bytes).into())?,
-            Dtype::I16 => self.read(file, |bytes| i16::from_le_bytes(bytes).into())?,
-            Dtype::U32 => self.read(file, |bytes| u32::from_le_bytes(bytes).into())?,
-            Dtype::I32 => self.read(file, |bytes| i32::from_le_bytes(bytes).into())?,
-            Dtype::I64 => self.read(file, i64::from_le_bytes)?,
+            Dtype::U8 => self.read(source, |bytes| u8::from_le_bytes(bytes).into())?,
+            Dtype::U16 => self.read(source, |bytes| u16::from_le_bytes(bytes).into())?,
+            Dtype::I16 => self.read(source, |bytes| i16::from_le_bytes(bytes).into())?,
+            Dtype::U32 => self.read(source, |bytes| u32::from_le_bytes(bytes).into())?,
+            Dtype::I32 => self.read(source, |bytes| i32::from_le_bytes(bytes).into())?,
+            Dtype::I64 => self.read(source, i64::from_le_bytes)?,
             dtype => {
                 return Err(FileProblem::Malformed(format!(
                     "{} holds {dtype}; a multiplication table is of integers, such as U16",
