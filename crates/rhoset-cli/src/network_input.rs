@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
 use rayon::prelude::*;
-use rhoset::group::{Element, Group};
 use rhoset::group::spec::{self, Spec};
+use rhoset::group::{Element, Group};
 use rhoset::network::file::{self, LoadedNetwork};
 use rhoset::network::{Activation, Folded, Network, evaluate, infer};
 
@@ -83,7 +83,8 @@ impl NetworkInput {
         let right = sample.iter().map(|&x| {
             let logits = evaluate::logits_of_row(&self.folded, x);
             let rows = logits.rows().into_iter().zip(self.group.row(x));
-            rows.filter(|(row, product)| evaluate::margin(row.view(), **product) > 0.0).count()
+            rows.filter(|(row, product)| evaluate::margin(row.view(), **product) > 0.0)
+                .count()
         });
         // Chance alone makes one in n right.
         right.sum::<usize>() < 3 * sample.len()
@@ -144,7 +145,8 @@ impl NetworkArguments {
         let (group, repaired) = match given.cloned().or(own) {
             Some(group) => (group, None),
             None => {
-                let inferred = infer::infer_group(&folded).with_context(|| path.with_file_name(&name).display().to_string())?;
+                let inferred =
+                    infer::infer_group(&folded).with_context(|| path.with_file_name(&name).display().to_string())?;
                 (inferred.group, Some(inferred.repaired))
             }
         };

@@ -37,7 +37,12 @@ fn every_layout_gives_the_logits_that_pytorch_computes() {
                 String::new()
             };
             assert_eq!(loaded.name, format!("{name}{suffix}"));
-            assert_eq!(loaded.rounding > 0.0, name.contains("f64"), "{name}: {}", loaded.rounding);
+            assert_eq!(
+                loaded.rounding > 0.0,
+                name.contains("f64"),
+                "{name}: {}",
+                loaded.rounding
+            );
             assert!(loaded.rounding <= f64::from(f32::EPSILON) / 2.0);
             let folded = loaded.network.fold();
             for (x, rows) in logits.iter().enumerate() {
@@ -241,10 +246,7 @@ proptest! {
 #[test]
 fn failed_save_leaves_nothing_behind() {
     let folder = tempfile::tempdir().unwrap();
-    let [loaded] = file::load(data().join("relu.safetensors"))
-        .unwrap()
-        .try_into()
-        .unwrap();
+    let [loaded] = file::load(data().join("relu.safetensors")).unwrap().try_into().unwrap();
     let missing = folder.path().join("no/such/folder.safetensors");
     assert!(file::save(&missing, &loaded.network, None).is_err());
     // A directory cannot be replaced by a file.
@@ -255,10 +257,7 @@ fn failed_save_leaves_nothing_behind() {
 
 #[test]
 fn native_file_without_a_table_is_of_the_group_that_it_names() {
-    let [loaded] = file::load(data().join("relu.safetensors"))
-        .unwrap()
-        .try_into()
-        .unwrap();
+    let [loaded] = file::load(data().join("relu.safetensors")).unwrap().try_into().unwrap();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("network.safetensors");
     file::save(&path, &loaded.network, Some(&spec::parse("C4").unwrap())).unwrap();
@@ -298,11 +297,7 @@ fn sample_networks_are_as_accurate_as_their_makers_measured() {
     eprintln!("{} networks loaded in {:?}", networks.len(), start.elapsed());
     for (loaded, (name, facts)) in networks.iter().zip(names).step_by(5) {
         let evaluation = evaluate::Evaluation::of(&loaded.network.fold(), loaded.group.as_ref().unwrap());
-        assert_eq!(
-            evaluation.correct as u64,
-            facts["correct"].as_u64().unwrap(),
-            "{name}"
-        );
+        assert_eq!(evaluation.correct as u64, facts["correct"].as_u64().unwrap(), "{name}");
         assert_eq!(evaluation.pairs as u64, facts["pairs"].as_u64().unwrap(), "{name}");
         let margin = facts["min_margin"].as_f64().unwrap();
         assert!((evaluation.min_margin - margin).abs() < 1e-5, "{name}");

@@ -209,12 +209,21 @@ fn best_swap(group: &Group, given: &[u16]) -> Option<(usize, usize, i64)> {
             .max_by_key(|&(gain, a, b)| (gain, std::cmp::Reverse((a, b))))
     });
     let best = gains.max_by_key(|&(gain, a, b)| (gain, std::cmp::Reverse((a, b))));
-    best.filter(|&(gain, ..)| gain >= 0).map(|(gain, a, b)| (a.into(), b.into(), gain))
+    best.filter(|&(gain, ..)| gain >= 0)
+        .map(|(gain, a, b)| (a.into(), b.into(), gain))
 }
 
 /// How many more entries agree with `given` once the labels a and b are swapped; none where the table stays the same.
 fn swap_gain(group: &Group, given: &[u16], a: Element, b: Element) -> Option<i64> {
-    let swap = |x: Element| if x == a { b } else if x == b { a } else { x };
+    let swap = |x: Element| {
+        if x == a {
+            b
+        } else if x == b {
+            a
+        } else {
+            x
+        }
+    };
     let (mut gain, mut changed) = (0, false);
     let mut compare = |x: Element, y: Element| {
         let (old, new) = (group.mul(x, y), swap(group.mul(swap(x), swap(y))));
@@ -241,7 +250,15 @@ fn swap_gain(group: &Group, given: &[u16], a: Element, b: Element) -> Option<i64
 
 /// The same group with two labels swapped.
 fn swapped(group: &Group, a: usize, b: usize) -> Group {
-    let swap = |x: usize| if x == a { b } else if x == b { a } else { x };
+    let swap = |x: usize| {
+        if x == a {
+            b
+        } else if x == b {
+            a
+        } else {
+            x
+        }
+    };
     let order = group.order();
     let mut table = vec![0; order * order];
     for x in 0..order {
@@ -441,13 +458,19 @@ mod tests {
                 "S6" => continue, // four seconds of its own; the command line's tests read it
                 group => file::load_table(released.join(format!("table-{group}.safetensors"))),
             };
-            let [loaded] = file::load(released.join(format!("{name}.pt"))).unwrap().try_into().unwrap();
+            let [loaded] = file::load(released.join(format!("{name}.pt")))
+                .unwrap()
+                .try_into()
+                .unwrap();
             let folded = loaded.network.fold();
             let inferred = infer_group(&folded).unwrap_or_else(|problem| panic!("{name}: {problem}"));
             eprintln!("{name}: {} wrong, {} rounds", inferred.repaired, inferred.rounds);
             let evaluation = evaluate::Evaluation::of(&folded, &inferred.group);
             assert_eq!(evaluation.correct as u64, facts["correct"].as_u64().unwrap(), "{name}");
-            assert!((evaluation.min_margin - facts["min_margin"].as_f64().unwrap()).abs() < 1e-5, "{name}");
+            assert!(
+                (evaluation.min_margin - facts["min_margin"].as_f64().unwrap()).abs() < 1e-5,
+                "{name}"
+            );
             let loss = facts["cross_entropy"].as_f64().unwrap();
             assert!((evaluation.cross_entropy - loss).abs() < 1e-5 * loss, "{name}");
             if let Ok(table) = order {

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 
 use ndarray::{Array1, Array2, ArrayD, Axis, Ix1, Ix2, concatenate};
 
-use super::{FileProblem, Source};
 use super::tensor::{StoredTensor, StoredTensors};
+use super::{FileProblem, Source};
 use crate::group::Group;
 use crate::network::{Activation, Embedding, Network};
 

@@ -360,7 +360,11 @@ impl<'a> Contents<'a> {
     ///
     /// Only native files: their labels are in the spec's order, which those of others need not be.
     fn native_group(&self) -> Result<Option<Group>, FileProblem> {
-        let Some(spec) = self.metadata.get("group").filter(|_| self.metadata.contains_key("rhoset")) else {
+        let Some(spec) = self
+            .metadata
+            .get("group")
+            .filter(|_| self.metadata.contains_key("rhoset"))
+        else {
             return Ok(None);
         };
         // A network file may not make us read other files, nor start GAP.

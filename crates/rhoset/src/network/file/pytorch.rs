@@ -10,9 +10,9 @@ use std::ops::Range;
 
 use safetensors::Dtype;
 
-use super::{FileProblem, Source};
 use super::pickle::{Id, Node, Pickle};
 use super::tensor::{StoredTensor, StoredTensors, contiguous_strides};
+use super::{FileProblem, Source};
 
 /// The largest pickle that is read, in bytes: those of state dicts take a few hundred bytes a tensor.
 const LARGEST_PICKLE: u64 = 1 << 20;

@@ -5,8 +5,8 @@ use std::io::SeekFrom;
 
 use safetensors::tensor::Metadata;
 
-use super::{FileProblem, Source};
 use super::tensor::{StoredTensor, StoredTensors, contiguous_strides};
+use super::{FileProblem, Source};
 
 /// The largest header that is read, in bytes: a network's takes about one kilobyte.
 const LARGEST_HEADER: u64 = 1 << 20;
