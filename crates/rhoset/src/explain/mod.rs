@@ -1,1 +1,3 @@
 //! Explanations: irreps and cosets of neurons, rho-sets, circuits.
+
+pub mod circuit;

@@ -1,1 +1,4 @@
 //! Verifiers: proved lower bounds on accuracy, and what they cost.
+
+pub mod cascade;
+pub mod orbit;

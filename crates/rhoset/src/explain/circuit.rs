@@ -1,0 +1,691 @@
+//! Circuits: neurons that are points of G-sets.
+//!
+//! A neuron whose left function is constant on the right cosets of a subgroup conjugate to H is a point p of the G-set
+//! `P = G/H` together with a function `phi` on it: `left(x) = phi(x^-1 p)`. Likewise `right(y) = psi(y q)` with q in
+//! `Q = G/K`. Its activation is then `relu(phi(i) + psi(j))` at `i = x^-1 p`, `j = y q`: a small matrix, moved about by x
+//! and y. A circuit is all the neurons over the same pair (P, Q).
+//!
+//! Written in matrices that x and y only permute (the kernels), the circuit is a sum of
+//! `W_pq(z) kappa(x^-1 p, y q)`. Where `W_pq(z)` depends on the orbit of (p, z q) alone, the sum is bi-equivariant; where
+//! it depends on p and z q, right-equivariant; on z^-1 p and q, left-equivariant (`docs/soundness.md`, Theorem 4). What W
+//! has besides is bounded in [`crate::verify`], never assumed away, so everything here may be approximate. No pair (p, q)
+//! need be present, and neurons over one pair need not share phi and psi: what counts is what they add up to.
+//!
+//! Rho-sets (Wu et al. 2025, section 5) are the case `phi(i) = <b_i, rho(.) a>`; here nothing is assumed of irreps.
+
+use crate::group::{Element, Group, GroupError, Subgroup};
+use crate::network::{Activation, Folded};
+use faer::{Mat, Side};
+use ndarray::{Array1, Array2, ArrayView1, Axis};
+use rand::{RngExt, SeedableRng};
+
+/// A transitive G-set: the left cosets `gH`, and how G permutes them.
+#[derive(Clone, Debug)]
+pub struct PointSet {
+    stabiliser: Subgroup,
+    representatives: Vec<Element>,
+    /// `[n * points]`: the point that g moves p to.
+    action: Vec<u16>,
+}
+
+impl PointSet {
+    /// The cosets of `stabiliser`, numbered by their smallest elements.
+    pub fn new(group: &Group, stabiliser: Subgroup) -> Self {
+        let cosets = stabiliser.left_cosets(group);
+        let representatives = cosets.representatives().to_vec();
+        let action = group
+            .elements()
+            .flat_map(|g| {
+                representatives
+                    .iter()
+                    .map(|&p| cosets.number(group.mul(g, p)) as u16)
+                    .collect::<Vec<_>>()
+            })
+            .collect();
+        Self {
+            stabiliser,
+            representatives,
+            action,
+        }
+    }
+
+    /// The number of points: the index of the stabiliser.
+    pub fn len(&self) -> usize {
+        self.representatives.len()
+    }
+
+    /// Whether there are no points: never.
+    pub fn is_empty(&self) -> bool {
+        self.representatives.is_empty()
+    }
+
+    /// The subgroup H that fixes point 0.
+    pub fn stabiliser(&self) -> &Subgroup {
+        &self.stabiliser
+    }
+
+    /// For every point, an element that takes point 0 there.
+    pub fn representatives(&self) -> &[Element] {
+        &self.representatives
+    }
+
+    /// Where g takes every point.
+    #[inline]
+    pub fn moved(&self, g: Element) -> &[u16] {
+        &self.action[g.index() * self.len()..(g.index() + 1) * self.len()]
+    }
+}
+
+/// A neuron of a circuit.
+#[derive(Clone, Debug)]
+pub struct Member {
+    /// Which neuron of the network.
+    pub neuron: usize,
+    /// Its point p of P.
+    pub left_point: u16,
+    /// Its point q of Q.
+    pub right_point: u16,
+    /// `[|P|]`: its left function, `left(x) = left_values[x^-1 p]`.
+    pub left_values: Vec<f64>,
+    /// `[|Q|]`: its right function, `right(y) = right_values[y q]`.
+    pub right_values: Vec<f64>,
+}
+
+/// A direction in which the members' activations move, and the equivariant parts of its coefficients.
+#[derive(Clone, Debug)]
+pub struct Kernel {
+    /// Which of the circuit's left subspaces it lies in.
+    pub left_subspace: usize,
+    /// Which of the circuit's right subspaces it lies in.
+    pub right_subspace: usize,
+    /// `[d_left, d_right]`, of Frobenius norm 1, in the bases of the subspaces.
+    pub coordinates: Array2<f64>,
+    /// The bi-equivariant part of W: one number per orbit of G on P x Q ([`Circuit::orbitals`]).
+    pub two_sided: Vec<f64>,
+    /// `[|P|, |Q|]`: the rest of the right-equivariant part, at p and z q; `None` where it is not worth a table.
+    pub right: Option<Array2<f64>>,
+    /// `[|P|, |Q|]`: the rest of the left-equivariant part, at z^-1 p and q.
+    pub left: Option<Array2<f64>>,
+}
+
+/// Neurons over one pair of G-sets.
+#[derive(Clone, Debug)]
+pub struct Circuit {
+    /// P: where the left functions live.
+    pub left: PointSet,
+    /// Q: where the right functions live.
+    pub right: PointSet,
+    /// The neurons.
+    pub members: Vec<Member>,
+    /// `[|P|, |Q|]`: which orbit of G a pair (p, q) lies in.
+    pub(crate) orbitals: Array2<u16>,
+    /// Bases `[|P|, d]` of subspaces of the functions on P that sum to zero, orthonormal and permuted into themselves.
+    pub left_subspaces: Vec<Array2<f64>>,
+    /// The same for Q.
+    pub right_subspaces: Vec<Array2<f64>>,
+    /// What the activations are expanded in.
+    pub kernels: Vec<Kernel>,
+}
+
+/// How a network is made of circuits.
+#[derive(Clone, Debug)]
+pub struct Circuits {
+    /// The circuits, the most important first.
+    pub circuits: Vec<Circuit>,
+    /// `[n]`: a function of x^-1 z taken out of what depends on x and z alone, to be added to the left tables.
+    pub left_drift: Array1<f64>,
+    /// `[n]`: a function of z y^-1 taken out of what depends on y and z alone.
+    pub right_drift: Array1<f64>,
+    /// Neurons in no circuit.
+    pub unexplained: Vec<usize>,
+}
+
+/// Why no circuits can be looked for.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CircuitError {
+    /// The activation is not relu.
+    #[error("circuits are defined for relu networks; this one has {0:?}")]
+    Activation(Activation),
+    /// Network and group differ in size.
+    #[error("the network has {network} logits and the group {group} elements")]
+    Order {
+        /// Logits of the network.
+        network: usize,
+        /// Order of the group.
+        group: usize,
+    },
+    /// A subgroup could not be formed.
+    #[error(transparent)]
+    Group(#[from] GroupError),
+}
+
+/// What counts as the same, when circuits are looked for.
+#[derive(Clone, Copy, Debug)]
+pub struct CircuitOptions {
+    /// Largest share of a function's variance that may be lost by making it constant on cosets.
+    pub tolerance: f64,
+    /// Neurons whose share of the network's logit scale is below this are left out: bounding them is cheaper.
+    pub negligible: f64,
+    /// Kernels whose singular value is below this share of the activations' norm are left out and bounded.
+    pub kernel_share: f64,
+    /// Circuits with more pairs of points than this are left unexplained: their tables would cost more than they prove.
+    pub largest: usize,
+}
+
+impl Default for CircuitOptions {
+    fn default() -> Self {
+        Self {
+            tolerance: 0.02,
+            negligible: 1e-5,
+            kernel_share: 1e-3,
+            largest: 1000,
+        }
+    }
+}
+
+/// Finds the circuits of a relu network.
+///
+/// Cost O(m n^2) for the neurons' approximate stabilisers, and a decomposition of each permutation representation found.
+///
+/// # Errors
+/// If the network is not a relu network, or not one over this group.
+pub fn find_circuits(folded: &Folded, group: &Group, options: CircuitOptions) -> Result<Circuits, CircuitError> {
+    if folded.activation != Activation::Relu {
+        return Err(CircuitError::Activation(folded.activation));
+    }
+    let n = group.order();
+    if folded.order() != n {
+        return Err(CircuitError::Order {
+            network: folded.order(),
+            group: n,
+        });
+    }
+    let importance: Vec<f64> = (0..folded.neurons())
+        .map(|i| {
+            let input = deviation(folded.left.column(i)).max(deviation(folded.right.column(i)));
+            (input * folded.unembed.row(i).dot(&folded.unembed.row(i)).sqrt()).powi(2)
+        })
+        .collect();
+    let total: f64 = importance.iter().sum();
+    let mut order: Vec<usize> = (0..folded.neurons())
+        .filter(|&i| importance[i] > options.negligible * total)
+        .collect();
+    order.sort_by(|&i, &j| importance[j].total_cmp(&importance[i]));
+
+    let left = constant_on(group, folded.left.view(), &order, Translation::Left, options.tolerance);
+    let right = constant_on(
+        group,
+        folded.right.view(),
+        &order,
+        Translation::Right,
+        options.tolerance,
+    );
+    let mut pairs: Vec<(usize, usize)> = Vec::new();
+    let mut members: Vec<Vec<Member>> = Vec::new();
+    let mut unexplained = Vec::new();
+    for (slot, &neuron) in order.iter().enumerate() {
+        let (l, r) = (&left.places[slot], &right.places[slot]);
+        if left.sets[l.set].len() * right.sets[r.set].len() > options.largest {
+            unexplained.push(neuron);
+            continue;
+        }
+        let at = pairs
+            .iter()
+            .position(|&pair| pair == (l.set, r.set))
+            .unwrap_or_else(|| {
+                pairs.push((l.set, r.set));
+                members.push(Vec::new());
+                pairs.len() - 1
+            });
+        members[at].push(Member {
+            neuron,
+            left_point: l.point,
+            right_point: r.point,
+            left_values: l.values.clone(),
+            right_values: r.values.clone(),
+        });
+    }
+    let circuits: Vec<Circuit> = pairs
+        .into_iter()
+        .zip(members)
+        .map(|((l, r), members)| {
+            let mut circuit = Circuit::without_kernels(group, left.sets[l].clone(), right.sets[r].clone(), members);
+            circuit.find_kernels(group, folded, options.kernel_share);
+            circuit
+        })
+        .collect();
+    let (left_drift, right_drift) = drifts(folded, group, &circuits);
+    Ok(Circuits {
+        circuits,
+        left_drift,
+        right_drift,
+        unexplained,
+    })
+}
+
+/// Root mean square distance from the mean.
+fn deviation(values: ArrayView1<f64>) -> f64 {
+    values.std(0.0)
+}
+
+/// Which translations a function is to be constant under: `x -> h x` or `y -> y k`.
+#[derive(Clone, Copy, PartialEq)]
+enum Translation {
+    Left,
+    Right,
+}
+
+impl Translation {
+    #[inline]
+    fn apply(self, group: &Group, by: Element, x: Element) -> Element {
+        match self {
+            Self::Left => group.mul(by, x),
+            Self::Right => group.mul(x, by),
+        }
+    }
+}
+
+/// A function that is constant on the cosets of a conjugate of a set's stabiliser.
+struct Place {
+    set: usize,
+    point: u16,
+    values: Vec<f64>,
+}
+
+/// The G-sets that functions live on, and where.
+struct Places {
+    sets: Vec<PointSet>,
+    places: Vec<Place>,
+}
+
+/// For each column of `functions` named in `order`, the largest subgroup found on whose cosets it is nearly constant.
+fn constant_on(
+    group: &Group,
+    functions: ndarray::ArrayView2<f64>,
+    order: &[usize],
+    side: Translation,
+    tolerance: f64,
+) -> Places {
+    let mut sets: Vec<PointSet> = Vec::new();
+    let places = order
+        .iter()
+        .map(|&i| {
+            let f = functions.column(i);
+            let own = approximate_stabiliser(group, f, side, tolerance);
+            let mut best: Option<(usize, Place, f64)> = None;
+            for (set, points) in sets.iter().enumerate() {
+                if points.stabiliser().order() < own.order()
+                    || best
+                        .as_ref()
+                        .is_some_and(|(order, ..)| *order > points.stabiliser().order())
+                {
+                    continue;
+                }
+                for (point, values, loss) in projections(group, f, side, points) {
+                    let better = best
+                        .as_ref()
+                        .is_none_or(|(order, _, least)| (points.stabiliser().order(), -loss) > (*order, -*least));
+                    if loss < tolerance && better {
+                        best = Some((points.stabiliser().order(), Place { set, point, values }, loss));
+                    }
+                }
+            }
+            if let Some((_, place, _)) = best {
+                return place;
+            }
+            sets.push(PointSet::new(group, own));
+            let set = sets.len() - 1;
+            let (point, values, _) = projections(group, f, side, &sets[set])
+                .next()
+                .expect("a G-set has at least one point");
+            Place { set, point, values }
+        })
+        .collect();
+    Places { sets, places }
+}
+
+/// The largest subgroup generated by translations that move `f` little, and on whose cosets it loses little.
+fn approximate_stabiliser(group: &Group, f: ArrayView1<f64>, side: Translation, tolerance: f64) -> Subgroup {
+    let mean = f.mean().unwrap_or(0.0);
+    let variance: f64 = f.iter().map(|v| (v - mean).powi(2)).sum();
+    if variance == 0.0 {
+        return Subgroup::whole(group);
+    }
+    let distance: Vec<f64> = group
+        .elements()
+        .map(|h| {
+            group
+                .elements()
+                .map(|x| (f[side.apply(group, h, x).index()] - f[x.index()]).powi(2))
+                .sum::<f64>()
+                / variance
+        })
+        .collect();
+    let mut threshold = 2.0 * tolerance;
+    loop {
+        let near: Vec<Element> = group.elements().filter(|h| distance[h.index()] < threshold).collect();
+        let subgroup = Subgroup::generated(group, &near);
+        if subgroup.order() == 1 || lost(group, f, side, &subgroup) < tolerance * variance {
+            return subgroup;
+        }
+        threshold /= 4.0;
+        if threshold < 1e-12 {
+            return Subgroup::trivial(group);
+        }
+    }
+}
+
+/// Squared distance from `f` to the functions constant on the cosets of `subgroup`.
+fn lost(group: &Group, f: ArrayView1<f64>, side: Translation, subgroup: &Subgroup) -> f64 {
+    let cosets = match side {
+        Translation::Left => subgroup.right_cosets(group),
+        Translation::Right => subgroup.left_cosets(group),
+    };
+    let (mut sums, mut squares) = (vec![0.0; cosets.count()], 0.0);
+    for x in group.elements() {
+        sums[cosets.number(x)] += f[x.index()];
+        squares += f[x.index()].powi(2);
+    }
+    (squares - sums.iter().map(|s| s * s).sum::<f64>() / subgroup.order() as f64).max(0.0)
+}
+
+/// For every point p of the set: the best `values` with `f(x) = values[x^-1 p]` (or `values[x p]` on the right), and the
+/// share of f's variance that they lose.
+fn projections<'a>(
+    group: &'a Group,
+    f: ArrayView1<'a, f64>,
+    side: Translation,
+    points: &'a PointSet,
+) -> impl Iterator<Item = (u16, Vec<f64>, f64)> + 'a {
+    let mean = f.mean().unwrap_or(0.0);
+    let variance: f64 = f.iter().map(|v| (v - mean).powi(2)).sum();
+    let squares: f64 = f.dot(&f);
+    let fibre = points.stabiliser().order() as f64;
+    (0..points.len()).map(move |p| {
+        let mut values = vec![0.0; points.len()];
+        for x in group.elements() {
+            let mover = match side {
+                Translation::Left => group.inv(x),
+                Translation::Right => x,
+            };
+            values[points.moved(mover)[p] as usize] += f[x.index()] / fibre;
+        }
+        let kept: f64 = values.iter().map(|v| v * v).sum::<f64>() * fibre;
+        let loss = if variance > 0.0 {
+            ((squares - kept) / variance).max(0.0)
+        } else {
+            0.0
+        };
+        (p as u16, values, loss)
+    })
+}
+
+impl Member {
+    /// `[|P|, |Q|]`: the activation at every pair of points, `relu(left_values[i] + right_values[j])`.
+    pub fn activation(&self) -> Array2<f64> {
+        Array2::from_shape_fn((self.left_values.len(), self.right_values.len()), |(i, j)| {
+            (self.left_values[i] + self.right_values[j]).max(0.0)
+        })
+    }
+
+    /// The activation without what depends on i or on j alone, and those two parts: `activation = core + row + column`.
+    pub fn centred_activation(&self) -> (Array2<f64>, Array1<f64>, Array1<f64>) {
+        let mut core = self.activation();
+        let row = core.mean_axis(Axis(1)).expect("points");
+        let mut column = core.mean_axis(Axis(0)).expect("points");
+        column -= column.mean().expect("points");
+        for ((i, j), value) in core.indexed_iter_mut() {
+            *value -= row[i] + column[j];
+        }
+        (core, row, column)
+    }
+}
+
+impl Circuit {
+    /// A circuit before anything is known of its activations.
+    fn without_kernels(group: &Group, left: PointSet, right: PointSet, members: Vec<Member>) -> Self {
+        let mut orbitals = Array2::from_elem((left.len(), right.len()), u16::MAX);
+        let mut next = 0;
+        for p in 0..left.len() {
+            for q in 0..right.len() {
+                if orbitals[[p, q]] == u16::MAX {
+                    for g in group.elements() {
+                        orbitals[[left.moved(g)[p] as usize, right.moved(g)[q] as usize]] = next;
+                    }
+                    next += 1;
+                }
+            }
+        }
+        let left_subspaces = invariant_subspaces(group, &left);
+        let right_subspaces = invariant_subspaces(group, &right);
+        Self {
+            left,
+            right,
+            members,
+            orbitals,
+            left_subspaces,
+            right_subspaces,
+            kernels: Vec::new(),
+        }
+    }
+
+    /// The number of pairs of points at which there is a neuron.
+    pub fn pairs_present(&self) -> usize {
+        let mut pairs: Vec<_> = self
+            .members
+            .iter()
+            .map(|member| (member.left_point, member.right_point))
+            .collect();
+        pairs.sort_unstable();
+        pairs.dedup();
+        pairs.len()
+    }
+
+    /// Principal directions of the members' activations, and the equivariant parts of what they are multiplied with.
+    fn find_kernels(&mut self, group: &Group, folded: &Folded, share: f64) {
+        let weights: Vec<f64> = self
+            .members
+            .iter()
+            .map(|m| folded.unembed.row(m.neuron).dot(&folded.unembed.row(m.neuron)).sqrt())
+            .collect();
+        let cores: Vec<Array2<f64>> = self
+            .members
+            .iter()
+            .map(|member| member.centred_activation().0)
+            .collect();
+        let scale: f64 = cores
+            .iter()
+            .zip(&weights)
+            .map(|(core, w)| core.iter().map(|v| v * v).sum::<f64>() * w * w)
+            .sum::<f64>()
+            .sqrt();
+        let mut kernels = Vec::new();
+        for (left_subspace, left_basis) in self.left_subspaces.iter().enumerate() {
+            for (right_subspace, right_basis) in self.right_subspaces.iter().enumerate() {
+                let shape = (left_basis.ncols(), right_basis.ncols());
+                let blocks: Vec<Array2<f64>> = cores
+                    .iter()
+                    .map(|core| left_basis.t().dot(core).dot(right_basis))
+                    .collect();
+                for coordinates in principal_directions(&blocks, &weights, shape, share * scale) {
+                    kernels.push((left_subspace, right_subspace, coordinates));
+                }
+            }
+        }
+        self.kernels = kernels
+            .into_iter()
+            .map(|(left_subspace, right_subspace, coordinates)| {
+                self.equivariant_parts(group, folded, &cores, left_subspace, right_subspace, coordinates)
+            })
+            .collect();
+    }
+
+    /// Averages a kernel's coefficients `W_pq(z)` over the group in the three ways.
+    fn equivariant_parts(
+        &self,
+        group: &Group,
+        folded: &Folded,
+        cores: &[Array2<f64>],
+        left_subspace: usize,
+        right_subspace: usize,
+        coordinates: Array2<f64>,
+    ) -> Kernel {
+        let (left_basis, right_basis) = (
+            &self.left_subspaces[left_subspace],
+            &self.right_subspaces[right_subspace],
+        );
+        let full = left_basis.dot(&coordinates).dot(&right_basis.t());
+        // Pool the members by their pair of points first: few pairs, many neurons.
+        let n = group.order();
+        let mut pooled: Vec<((u16, u16), Array1<f64>)> = Vec::new();
+        for (member, core) in self.members.iter().zip(cores) {
+            let coefficient = (core * &full).sum();
+            let pair = (member.left_point, member.right_point);
+            let at = pooled.iter().position(|(other, _)| *other == pair).unwrap_or_else(|| {
+                pooled.push((pair, Array1::zeros(n)));
+                pooled.len() - 1
+            });
+            pooled[at].1.scaled_add(coefficient, &folded.unembed.row(member.neuron));
+        }
+        let (points_left, points_right) = (self.left.len(), self.right.len());
+        let (mut right, mut left) = (
+            Array2::zeros((points_left, points_right)),
+            Array2::zeros((points_left, points_right)),
+        );
+        let mut energy = 0.0;
+        for z in group.elements() {
+            let mut inner = Array2::<f64>::zeros(coordinates.dim());
+            for ((p, q), unembed) in &pooled {
+                let (a, b) = (left_basis.row(*p as usize), right_basis.row(*q as usize));
+                let weight = unembed[z.index()];
+                for (i, &a) in a.iter().enumerate() {
+                    for (j, &b) in b.iter().enumerate() {
+                        inner[[i, j]] += weight * a * b;
+                    }
+                }
+            }
+            energy += inner.iter().map(|v| v * v).sum::<f64>();
+            let w = left_basis.dot(&inner).dot(&right_basis.t());
+            let (back, forth) = (self.left.moved(group.inv(z)), self.right.moved(z));
+            for p in 0..points_left {
+                for q in 0..points_right {
+                    right[[p, forth[q] as usize]] += w[[p, q]] / n as f64;
+                    left[[back[p] as usize, q]] += w[[p, q]] / n as f64;
+                }
+            }
+        }
+        let orbitals = self.orbitals.iter().max().map_or(0, |&last| last as usize + 1);
+        let (mut two_sided, mut counts) = (vec![0.0; orbitals], vec![0.0; orbitals]);
+        for (&orbital, &value) in self.orbitals.iter().zip(&right) {
+            two_sided[orbital as usize] += value;
+            counts[orbital as usize] += 1.0;
+        }
+        two_sided.iter_mut().zip(&counts).for_each(|(sum, count)| *sum /= count);
+        let without_two_sided = |mut part: Array2<f64>| {
+            part.zip_mut_with(&self.orbitals, |value, &orbital| *value -= two_sided[orbital as usize]);
+            part
+        };
+        let (right, left) = (without_two_sided(right), without_two_sided(left));
+        // A table that takes away little of the rest is not worth looking things up in.
+        let squares = |part: &Array2<f64>| part.iter().map(|v| v * v).sum::<f64>() * n as f64;
+        let two_sided_energy: f64 = n as f64
+            * two_sided
+                .iter()
+                .zip(&counts)
+                .map(|(value, count)| value * value * count)
+                .sum::<f64>();
+        let rest = (energy - two_sided_energy).max(0.0);
+        let worth = |part: Array2<f64>| (squares(&part) > 0.1 * rest).then_some(part);
+        Kernel {
+            left_subspace,
+            right_subspace,
+            coordinates,
+            two_sided,
+            right: worth(right),
+            left: worth(left),
+        }
+    }
+}
+
+/// Subspaces of the functions on a G-set with sum zero that G permutes into themselves, as orthonormal bases.
+///
+/// The eigenspaces of a random symmetric matrix averaged over G: it commutes with G, so they are invariant.
+fn invariant_subspaces(group: &Group, points: &PointSet) -> Vec<Array2<f64>> {
+    let size = points.len();
+    let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(0x5eed);
+    let random = Array2::from_shape_simple_fn((size, size), || rng.random_range(-1.0..1.0));
+    let mut average = Mat::<f64>::zeros(size, size);
+    for g in group.elements() {
+        let moved = points.moved(g);
+        for i in 0..size {
+            for j in 0..size {
+                let (i2, j2) = (moved[i] as usize, moved[j] as usize);
+                average[(i, j)] += random[[i2, j2]] + random[[j2, i2]];
+            }
+        }
+    }
+    let Ok(eigen) = average.self_adjoint_eigen(Side::Lower) else {
+        return Vec::new();
+    };
+    let (values, vectors) = (eigen.S().column_vector(), eigen.U());
+    let spread = (0..size).map(|i| values[i].abs()).fold(0.0, f64::max);
+    let mut subspaces = Vec::new();
+    let mut start = 0;
+    while start < size {
+        let mut end = start + 1;
+        while end < size && values[end] - values[end - 1] < 1e-9 * spread {
+            end += 1;
+        }
+        let basis = Array2::from_shape_fn((size, end - start), |(i, j)| vectors[(i, start + j)]);
+        if basis.sum_axis(Axis(0)).iter().all(|sum: &f64| sum.abs() < 1e-6) {
+            subspaces.push(basis);
+        }
+        start = end;
+    }
+    subspaces
+}
+
+/// Orthonormal directions that the weighted blocks move in, as far as they are larger than `least`.
+fn principal_directions(
+    blocks: &[Array2<f64>],
+    weights: &[f64],
+    shape: (usize, usize),
+    least: f64,
+) -> Vec<Array2<f64>> {
+    let stacked = Mat::from_fn(blocks.len(), shape.0 * shape.1, |i, j| {
+        weights[i] * blocks[i][[j / shape.1, j % shape.1]]
+    });
+    let Ok(svd) = stacked.thin_svd() else { return Vec::new() };
+    let singular = svd.S().column_vector();
+    (0..singular.nrows())
+        .take_while(|&k| singular[k] > least)
+        .map(|k| Array2::from_shape_fn(shape, |(i, j)| svd.V()[(i * shape.1 + j, k)]))
+        .collect()
+}
+
+/// What the parts of the network that depend on (x, z) or (y, z) alone have in common along the group.
+fn drifts(folded: &Folded, group: &Group, circuits: &[Circuit]) -> (Array1<f64>, Array1<f64>) {
+    let n = group.order();
+    let (mut left_drift, mut right_drift) = (Array1::zeros(n), Array1::zeros(n));
+    for circuit in circuits {
+        for member in &circuit.members {
+            let (_, row, column) = member.centred_activation();
+            let unembed = folded.unembed.row(member.neuron);
+            for z in group.elements() {
+                let weight = unembed[z.index()] / n as f64;
+                // left_drift(w) = average over x of row(x^-1 p) unembed(x w): with z = x w, x = z w^-1.
+                for w in group.elements() {
+                    let x = group.mul(z, group.inv(w));
+                    let i = circuit.left.moved(group.inv(x))[member.left_point as usize];
+                    left_drift[w.index()] += row[i as usize] * weight;
+                    // right_drift(w) = average over y of column(y q) unembed(w y): y = w^-1 z.
+                    let y = group.mul(group.inv(w), z);
+                    let j = circuit.right.moved(y)[member.right_point as usize];
+                    right_drift[w.index()] += column[j as usize] * weight;
+                }
+            }
+        }
+    }
+    (left_drift, right_drift)
+}
