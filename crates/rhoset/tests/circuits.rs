@@ -78,7 +78,7 @@ fn assert_sound(folded: &Folded, group: &Group, circuits: &Circuits) {
             let tolerance = 1e-9 * (1.0 + truth.abs());
             let claimed = margins[[x.index(), y.index()]];
             assert!(
-                !(claimed > truth + tolerance),
+                claimed.is_nan() || claimed <= truth + tolerance,
                 "margin at ({x}, {y}) is {truth}, claimed {claimed}"
             );
             let wrong = group
@@ -88,7 +88,7 @@ fn assert_sound(folded: &Folded, group: &Group, circuits: &Circuits) {
             let most = wrong.fold(f64::NEG_INFINITY, f64::max);
             let bound = tier.pair_bound(group, x, y);
             assert!(
-                !(bound < most - tolerance),
+                bound.is_nan() || bound >= most - tolerance,
                 "a wrong logit at ({x}, {y}) is {most}, bounded by {bound}"
             );
         }
