@@ -111,9 +111,6 @@ impl NetworkArguments {
     /// The group of `--group SPEC` or `--table`; none where each file's own is meant, or `infer`.
     fn given_group(&self) -> anyhow::Result<Option<Group>> {
         match (&self.group, &self.table) {
-            (_, Some(path)) if path.extension().is_some_and(|extension| extension == "safetensors") => {
-                Ok(Some(file::load_table(path)?))
-            }
             (_, Some(path)) => Ok(Some(Spec::Table(path.clone()).build()?)),
             (Some(spec), None) if spec != "infer" => Ok(Some(spec::parse(spec)?)),
             _ => Ok(None),

@@ -9,14 +9,19 @@ use ndarray::Array2;
 use rayon::prelude::*;
 
 use super::{Folded, evaluate};
-use crate::group::name::describe;
-use crate::group::{Element, Group, GroupError, Subgroup};
+use crate::group::isomorphism::isomorphism;
+use crate::group::name::identify;
+use crate::group::{Element, Group, GroupError, spec};
 
 /// The group that a network computes, most of the time.
 #[derive(Clone, Debug)]
 pub struct InferredGroup {
-    /// The group, its elements labelled as the network's logits.
+    /// The group, its elements labelled as the network's logits. Its name is recognised from the table, and so are its
+    /// elements' names, by way of `isomorphism`.
     pub group: Group,
+    /// For each element, its image in the group that the name stands for ([`spec::parse`]); none where the group has no
+    /// name that is a spec.
+    pub isomorphism: Option<Vec<Element>>,
     /// The number of pairs (x, y) whose largest logit is not the group's x y.
     pub repaired: usize,
     /// The rounds of voting that it took; 0 where the argmax was a group's table.
@@ -157,7 +162,7 @@ pub fn group_near(table: &Array2<u16>) -> Result<InferredGroup, InferError> {
 fn determined(mut group: Group, given: &[u16], rounds: usize) -> Result<InferredGroup, InferError> {
     let pairs = given.len();
     let agreeing = |group: &Group| group.table().iter().zip(given).filter(|(a, b)| a.0 == **b).count();
-    let name = describe(&group, &Subgroup::whole(&group));
+    let name = identify(&group);
     let mut agree = agreeing(&group);
     // Each swap gains at least one entry, so that this ends.
     while agree < pairs
@@ -182,9 +187,17 @@ fn determined(mut group: Group, given: &[u16], rounds: usize) -> Result<Inferred
             pairs,
         });
     }
+    let repaired = pairs - agree;
+    let mut group = group.with_name(name);
+    let named = spec::parse(group.name()).ok();
+    let isomorphism = named.as_ref().and_then(|named| isomorphism(&group, named));
+    if let (Some(named), Some(images)) = (&named, &isomorphism) {
+        group = group.with_element_names(images.iter().map(|&x| named.element_name(x)).collect());
+    }
     Ok(InferredGroup {
-        group: group.with_name(name),
-        repaired: pairs - agree,
+        group,
+        isomorphism,
+        repaired,
         rounds,
     })
 }
@@ -387,7 +400,7 @@ mod tests {
 
         #[test]
         fn group_is_recovered_from_a_table_with_a_quarter_of_it_random(
-            spec in prop::sample::select(vec!["S4", "A5", "D30", "C41", "C2^5", "Dic5", "Q8xC3", "SL(2,3)", "AGL(1,7)"]),
+            spec in prop::sample::select(vec!["S4", "A5", "D30", "C41", "C2^5", "C11:C5", "Q8xC3", "SL(2,3)", "AGL(1,7)"]),
             seed: u64,
         ) {
             let (table, exact) = disturbed(&spec::parse(spec).unwrap(), 0.25, seed);
@@ -395,6 +408,14 @@ mod tests {
             prop_assert_eq!(&inferred.group, &exact);
             let wrong = table.iter().zip(exact.table()).filter(|(a, b)| **a != b.0).count();
             prop_assert_eq!(inferred.repaired, wrong);
+            let named = spec::parse(inferred.group.name()).unwrap();
+            let images = inferred.isomorphism.unwrap();
+            for x in exact.elements() {
+                for y in exact.elements() {
+                    let product = named.mul(images[x.index()], images[y.index()]);
+                    prop_assert_eq!(images[exact.mul(x, y).index()], product);
+                }
+            }
         }
 
         #[test]
@@ -454,9 +475,12 @@ mod tests {
         let expected: serde_json::Value = serde_json::from_str(&expected).unwrap();
         let mut networks = 0;
         for (name, facts) in expected.as_object().unwrap() {
-            let order = match facts["group"].as_str().unwrap() {
+            let (group, table) = match facts["group"].as_str().unwrap() {
                 "S6" => continue, // four seconds of its own; the command line's tests read it
-                group => file::load_table(released.join(format!("table-{group}.safetensors"))),
+                group => {
+                    let table = released.join(format!("table-{group}.safetensors"));
+                    (group, spec::Spec::Table(table).build())
+                }
             };
             let [loaded] = file::load(released.join(format!("{name}.pt")))
                 .unwrap()
@@ -473,7 +497,8 @@ mod tests {
             );
             let loss = facts["cross_entropy"].as_f64().unwrap();
             assert!((evaluation.cross_entropy - loss).abs() < 1e-5 * loss, "{name}");
-            if let Ok(table) = order {
+            assert_eq!(inferred.group.name(), group, "{name}");
+            if let Ok(table) = table {
                 assert_eq!(inferred.group, table, "{name}");
             }
             networks += 1;

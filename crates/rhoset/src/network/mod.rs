@@ -261,3 +261,62 @@ fn product(embed: ArrayView2<f32>, linear: ArrayView2<f32>) -> (Array2<f64>, Arr
     let error = magnitudes.fold_axis(Axis(0), 0.0, |&worst: &f64, &magnitude| worst.max(magnitude)) * gamma;
     (embed.dot(&linear), error)
 }
+
+#[cfg(test)]
+mod tests {
+    use num_rational::BigRational;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn exact(value: f64) -> BigRational {
+        BigRational::from_float(value).expect("finite")
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(300) })]
+
+        /// Cancellation included: huge terms of both signs, and small ones between them.
+        #[test]
+        fn fold_error_bounds_the_distance_from_the_exact_product(
+            d in 1_usize..40,
+            weights in prop::collection::vec(
+                prop_oneof![
+                    2 => -4.0_f32..4.0,
+                    1 => (-4.0_f32..4.0, -60_i32..60).prop_map(|(weight, exponent)| weight * 2.0_f32.powi(exponent)),
+                    1 => prop::sample::select(vec![0.0, 1.0, -1.0, 1e20, -1e20, f32::MAX, f32::MIN_POSITIVE, 1e-45]),
+                ],
+                5 * 40,
+            ),
+        ) {
+            let embed = Array2::from_shape_fn((3, d), |(x, k)| weights[x * 40 + k]);
+            let linear = Array2::from_shape_fn((d, 2), |(k, i)| weights[(3 + i) * 40 + k]);
+            let (folded, error) = product(embed.view(), linear.view());
+            for x in 0..3 {
+                for i in 0..2 {
+                    let terms = (0..d).map(|k| exact(embed[[x, k]].into()) * exact(linear[[k, i]].into()));
+                    let difference = exact(folded[[x, i]]) - terms.sum::<BigRational>();
+                    let distance = difference.clone().max(-difference);
+                    prop_assert!(distance <= exact(error[i]), "{distance} exceeds {}", error[i]);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn folding_a_direct_network_changes_nothing() {
+        let matrix = |rows, columns, seed: f32| Array2::from_shape_fn((rows, columns), |(i, j)| seed / (i + 3 * j + 1) as f32);
+        let network = Network {
+            embedding: Embedding::Direct {
+                left: matrix(3, 4, 1.3),
+                right: matrix(3, 4, -0.7),
+            },
+            unembed: matrix(4, 3, 2.9),
+            bias: Some(Array1::from_elem(3, 0.1)),
+            activation: Activation::Gelu,
+        };
+        let folded = network.fold();
+        assert!(folded.left_error.iter().chain(&folded.right_error).all(|&error| error == 0.0));
+        assert_eq!(folded.round(), (network, 0.0));
+    }
+}

@@ -236,12 +236,6 @@ pub enum FileProblem {
         /// The networks' order.
         order: usize,
     },
-    /// It has no multiplication table.
-    #[error("has no tensor named table; it has {}", list(found))]
-    NoTable {
-        /// The tensors' names.
-        found: Vec<String>,
-    },
 }
 
 impl FileProblem {
@@ -446,20 +440,6 @@ pub fn load_bytes(name: &str, bytes: &[u8]) -> Result<Vec<LoadedNetwork>, Networ
     Contents::of(Box::new(std::io::Cursor::new(bytes)))
         .and_then(|contents| contents.networks(name))
         .map_err(|problem| problem.of(Path::new(name)))
-}
-
-/// Reads the multiplication table (a square tensor `table` of integers) of a safetensors file.
-///
-/// # Errors
-/// A [`NetworkFileError`] that names the file and what is wrong with it.
-pub fn load_table(path: impl AsRef<Path>) -> Result<Group, NetworkFileError> {
-    let path = path.as_ref();
-    let read = || {
-        let mut contents = Contents::of_file(path)?;
-        let found = contents.tensors.keys().cloned().collect();
-        contents.table()?.ok_or(FileProblem::NoTable { found })
-    };
-    read().map_err(|problem: FileProblem| problem.of(path))
 }
 
 /// Writes a network to a safetensors file, with its group's name and table; the same bytes for the same network.
