@@ -1,5 +1,6 @@
 //! `rhoset convert`: any network file to the native safetensors format.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -42,10 +43,20 @@ enum Target {
 pub(crate) fn run(arguments: ConvertArguments) -> anyhow::Result<ExitCode> {
     let networks = arguments.networks.load()?;
     let to_directory = networks.len() > 1 || arguments.out.is_dir();
+    if to_directory
+        && arguments
+            .out
+            .extension()
+            .is_some_and(|extension| extension == "safetensors")
+    {
+        let several = "is a file's name, but there are several networks to write; name a directory";
+        ensure!(arguments.out.is_dir(), "{}: {several}", arguments.out.display());
+    }
     let mut failed = 0;
+    let mut written = HashSet::new();
     let mut rows = Vec::new();
     for network in networks {
-        match network.and_then(|network| arguments.convert(network, to_directory)) {
+        match network.and_then(|network| arguments.convert(network, to_directory, &mut written)) {
             Ok(row) => rows.push(row),
             Err(error) => {
                 eprintln!("error: {error:#}");
@@ -83,7 +94,12 @@ struct Converted {
 }
 
 impl ConvertArguments {
-    fn convert(&self, input: NetworkInput, to_directory: bool) -> anyhow::Result<Converted> {
+    fn convert(
+        &self,
+        input: NetworkInput,
+        to_directory: bool,
+        written: &mut HashSet<PathBuf>,
+    ) -> anyhow::Result<Converted> {
         let (network, rounding) = match self.to {
             Target::Safetensors => (input.network, input.rounding),
             Target::Folded => {
@@ -97,6 +113,12 @@ impl ConvertArguments {
         } else {
             self.out.clone()
         };
+        ensure!(
+            written.insert(out.clone()),
+            "{}: would be written to {} too, like an earlier network of that name; convert it by itself",
+            input.path.display(),
+            out.display()
+        );
         if out.exists() {
             ensure!(!out.is_dir(), "{}: is a directory", out.display());
             ensure!(

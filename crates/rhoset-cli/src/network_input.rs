@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
 use rayon::prelude::*;
+use rhoset::group::name::identify;
 use rhoset::group::spec::{self, Spec};
 use rhoset::group::{Element, Group};
 use rhoset::network::file::{self, LoadedNetwork};
@@ -75,7 +76,7 @@ impl NetworkInput {
 
     /// Whether hardly any product is right among those of a few x: so is every network under the wrong labels.
     fn labels_unlike(&self) -> bool {
-        if self.repaired.is_some() || self.group.order() < 4 {
+        if self.repaired.is_some() || self.group.order() < 8 {
             return false;
         }
         let order = self.group.order();
@@ -111,7 +112,11 @@ impl NetworkArguments {
     /// The group of `--group SPEC` or `--table`; none where each file's own is meant, or `infer`.
     fn given_group(&self) -> anyhow::Result<Option<Group>> {
         match (&self.group, &self.table) {
-            (_, Some(path)) => Ok(Some(Spec::Table(path.clone()).build()?)),
+            (_, Some(path)) => {
+                let group = Spec::Table(path.clone()).build()?;
+                let name = identify(&group);
+                Ok(Some(group.with_name(name)))
+            }
             (Some(spec), None) if spec != "infer" => Ok(Some(spec::parse(spec)?)),
             _ => Ok(None),
         }

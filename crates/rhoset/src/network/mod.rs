@@ -305,7 +305,8 @@ mod tests {
 
     #[test]
     fn folding_a_direct_network_changes_nothing() {
-        let matrix = |rows, columns, seed: f32| Array2::from_shape_fn((rows, columns), |(i, j)| seed / (i + 3 * j + 1) as f32);
+        let matrix =
+            |rows, columns, seed: f32| Array2::from_shape_fn((rows, columns), |(i, j)| seed / (i + 3 * j + 1) as f32);
         let network = Network {
             embedding: Embedding::Direct {
                 left: matrix(3, 4, 1.3),
@@ -316,7 +317,13 @@ mod tests {
             activation: Activation::Gelu,
         };
         let folded = network.fold();
-        assert!(folded.left_error.iter().chain(&folded.right_error).all(|&error| error == 0.0));
+        assert!(
+            folded
+                .left_error
+                .iter()
+                .chain(&folded.right_error)
+                .all(|&error| error == 0.0)
+        );
         assert_eq!(folded.round(), (network, 0.0));
     }
 }

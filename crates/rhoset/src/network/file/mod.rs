@@ -62,6 +62,9 @@ pub enum FileProblem {
         /// What it is.
         kind: &'static str,
     },
+    /// There is nowhere to write the file.
+    #[error("there is no folder {} to write it to", .0.display())]
+    NoFolder(PathBuf),
     /// Nothing is in it.
     #[error("is empty (0 bytes)")]
     Empty,
@@ -456,6 +459,9 @@ pub fn save(path: impl AsRef<Path>, network: &Network, group: Option<&Group>) ->
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             _ => Path::new("."),
         };
+        if !directory.is_dir() {
+            return Err(FileProblem::NoFolder(directory.to_owned()));
+        }
         let mut file = tempfile::NamedTempFile::new_in(directory)?;
         file.write_all(&bytes)?;
         file.persist(path).map_err(|failure| failure.error)?;
