@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use comfy_table::{Table, presets};
+use comfy_table::{CellAlignment, Table, presets};
 use rhoset::group::lattice::{SubgroupClass, abelian_subgroup_count, subgroup_classes};
 use rhoset::group::{ConjugacyClasses, Group, Subgroup, gap, name, spec};
 use serde_json::json;
@@ -114,7 +114,8 @@ impl Report {
                 })
             }
             Subgroups::Counted(count) => {
-                json!({ "total": count.to_string().parse::<u64>().ok(), "classes": count.to_string().parse::<u64>().ok(), "list": null })
+                let count = u64::try_from(*count).ok();
+                json!({ "total": count, "classes": count, "list": null })
             }
             Subgroups::Skipped | Subgroups::TooMany => serde_json::Value::Null,
         };
@@ -153,7 +154,126 @@ impl Report {
     }
 
     fn text(&self) -> String {
-        let _ = Table::new().load_preset(presets::NOTHING);
-        format!("{}: order {}\n", self.group.name(), self.group.order())
+        let mut text = self.summary();
+        text += &section("Conjugacy classes", &self.class_table(), self.classes.count());
+        text += &match &self.subgroups {
+            Subgroups::Listed(classes) => section(
+                "Subgroups up to conjugacy",
+                &self.subgroup_table(classes),
+                classes.len(),
+            ),
+            Subgroups::Counted(_) => "\nSubgroups: all normal, counted by a formula and not listed.\n".into(),
+            Subgroups::Skipped => format!(
+                "\nSubgroups: not searched for, since the order is above {LARGEST_LISTED}; --subgroups searches.\n"
+            ),
+            Subgroups::TooMany => format!("\nSubgroups: more than {MOST_SUBGROUPS}, too many to find.\n"),
+        };
+        text
+    }
+
+    /// The answer in two lines.
+    fn summary(&self) -> String {
+        let group = &self.group;
+        let also = if self.name == group.name() || self.name.contains(' ') {
+            String::new()
+        } else {
+            format!(" = {}", self.name)
+        };
+        let gap_name = self
+            .gap_name
+            .as_ref()
+            .map_or_else(String::new, |name| format!(" ({name} in GAP)"));
+        let subgroups = match &self.subgroups {
+            Subgroups::Listed(classes) => {
+                let total = classes.iter().map(|class| class.length).sum::<usize>();
+                format!(", {} in {}", count(total, "subgroup"), count(classes.len(), "class"))
+            }
+            Subgroups::Counted(total) => format!(", {total} subgroups"),
+            Subgroups::Skipped | Subgroups::TooMany => String::new(),
+        };
+        let classes = count(self.classes.count(), "conjugacy class");
+        let kind = match (group.is_abelian(), group.is_soluble()) {
+            (true, _) => "abelian",
+            (false, true) => "soluble",
+            (false, false) => "insoluble",
+        };
+        let derived = group.commutator_subgroup(&Subgroup::whole(group));
+        format!(
+            "{}{also}{gap_name}: order {}, {classes}{subgroups}\n{kind}, exponent {}, centre {}, commutator subgroup {}\n",
+            group.name(),
+            group.order(),
+            group.exponent(),
+            name::describe(group, &group.centre()),
+            name::describe(group, &derived),
+        )
+    }
+
+    fn class_table(&self) -> Table {
+        let mut table = columns(&["class", "size", "element order", "representative"]);
+        for (class, name) in self.classes.iter().zip(self.classes.names()).take(MOST_PRINTED) {
+            let representative = self.group.element_name(class.representative());
+            table.add_row([
+                name,
+                class.size().to_string(),
+                class.element_order.to_string(),
+                representative,
+            ]);
+        }
+        right(table, &[1, 2])
+    }
+
+    fn subgroup_table(&self, classes: &[SubgroupClass]) -> Table {
+        let mut table = columns(&["subgroup", "order", "conjugates", "generators"]);
+        for class in classes.iter().take(MOST_PRINTED) {
+            let subgroup = &class.representative;
+            let conjugates = if class.is_normal() {
+                "normal".into()
+            } else {
+                class.length.to_string()
+            };
+            let generators: Vec<String> = subgroup
+                .generators(&self.group)
+                .into_iter()
+                .map(|x| self.group.element_name(x))
+                .collect();
+            let name = name::describe(&self.group, subgroup);
+            table.add_row([name, subgroup.order().to_string(), conjugates, generators.join("; ")]);
+        }
+        right(table, &[1, 2])
+    }
+}
+
+fn columns(names: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING).set_header(names);
+    table
+}
+
+fn right(mut table: Table, columns: &[usize]) -> Table {
+    for &column in columns {
+        table
+            .column_mut(column)
+            .expect("the column is there")
+            .set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
+
+/// A table under its title, and how much of it is left out.
+fn section(title: &str, table: &Table, rows: usize) -> String {
+    let lines: Vec<String> = table.lines().map(|line| line.trim_end().to_string()).collect();
+    let rest = match rows.saturating_sub(MOST_PRINTED) {
+        0 => String::new(),
+        rest => format!(" and {rest} more\n"),
+    };
+    format!("\n{title}\n{}\n{rest}", lines.join("\n"))
+}
+
+/// `1 class`, `2 classes`.
+fn count(number: usize, noun: &str) -> String {
+    match number {
+        1 => format!("1 {noun}"),
+        _ if noun.ends_with('s') => format!("{number} {noun}es"),
+        _ => format!("{number} {noun}s"),
     }
 }
