@@ -6,6 +6,8 @@
 mod convert;
 mod group;
 mod network_input;
+mod terminal;
+mod verify;
 
 use clap::{Parser, Subcommand};
 
@@ -21,12 +23,14 @@ struct Arguments {
 enum Command {
     Convert(convert::ConvertArguments),
     Group(group::GroupArguments),
+    Verify(verify::VerifyArguments),
 }
 
 fn main() -> std::process::ExitCode {
     let result = match Arguments::parse().command {
         Command::Convert(arguments) => convert::run(arguments),
         Command::Group(arguments) => group::run(arguments),
+        Command::Verify(arguments) => verify::run(arguments),
     };
     match result {
         Ok(code) => code,

@@ -1,0 +1,370 @@
+//! The inner loop of brute force: a block of hidden rows times the unembedding, in float32, in registers.
+//!
+//! Rows are input pairs, columns are logits. A tile of `ROWS` rows and four vectors of columns stays in registers while
+//! the loop runs over the neurons; the unembedding is packed so that the loop reads it in order. AVX-512 and AVX2 have
+//! their own vectors, every other machine takes arrays that compilers vectorise as they can.
+
+use crate::network::Activation;
+
+/// The columns of a panel: as many as a tile has.
+const PANEL: usize = 64;
+
+/// How many rows [`Kernel::logits`] takes at once: with 128 neurons, 12 KiB of hidden activations.
+pub(super) const BLOCK: usize = 24;
+
+/// One neuron's weights to 16 logits; a cache line.
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+struct Line([f32; 16]);
+
+/// Which vectors the machine has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Vectors {
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    Portable,
+}
+
+impl Vectors {
+    fn detect() -> Self {
+        #[cfg(target_arch = "x86_64")]
+        {
+            if is_x86_feature_detected!("avx512f") {
+                return Self::Avx512;
+            }
+            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+                return Self::Avx2;
+            }
+        }
+        Self::Portable
+    }
+}
+
+/// The unembedding and bias, packed.
+pub(super) struct Kernel {
+    vectors: Vectors,
+    neurons: usize,
+    /// The number of columns, padded to whole vectors of 16.
+    padded: usize,
+    /// Panel by panel of at most four vectors, neuron by neuron.
+    unembed: Vec<Line>,
+    /// The bias, -infinity in the padding.
+    bias: Vec<Line>,
+}
+
+/// The memory of one thread.
+pub(super) struct Scratch {
+    /// `[BLOCK, neurons]`.
+    hidden: Vec<f32>,
+    /// `[BLOCK, padded]`.
+    logits: Vec<Line>,
+}
+
+impl Kernel {
+    /// Packs `unembed` (`[m, n]`, row by row) and `bias` (`[n]`).
+    pub(super) fn new(unembed: &[f32], bias: &[f32]) -> Self {
+        let order = bias.len();
+        let neurons = unembed.len() / order;
+        let padded = order.next_multiple_of(16);
+        let line = |row: &[f32], start: usize, padding: f32| {
+            let mut line = Line([padding; 16]);
+            let end = order.min(start + 16);
+            line.0[..end - start].copy_from_slice(&row[start..end]);
+            line
+        };
+        let mut packed = Vec::with_capacity(neurons * padded / 16);
+        for panel in (0..padded).step_by(PANEL) {
+            for row in unembed.chunks_exact(order) {
+                let end = padded.min(panel + PANEL);
+                packed.extend((panel..end).step_by(16).map(|start| line(row, start, 0.0)));
+            }
+        }
+        Self {
+            vectors: Vectors::detect(),
+            neurons,
+            padded,
+            unembed: packed,
+            bias: (0..padded)
+                .step_by(16)
+                .map(|start| line(bias, start, f32::NEG_INFINITY))
+                .collect(),
+        }
+    }
+
+    pub(super) fn scratch(&self) -> Scratch {
+        Scratch {
+            hidden: vec![0.0; BLOCK * self.neurons],
+            logits: vec![Line([0.0; 16]); BLOCK * self.padded / 16],
+        }
+    }
+
+    /// The correct logit and its largest rival for each row: a row is a left part, a right part and the correct column.
+    ///
+    /// At most [`BLOCK`] rows, as many `margins`; `margins[i] = (correct, largest rival)`.
+    pub(super) fn margins<'a>(
+        &self,
+        activation: Activation,
+        rows: impl Iterator<Item = (&'a [f32], &'a [f32], usize)> + Clone,
+        scratch: &mut Scratch,
+        margins: &mut [(f32, f32)],
+    ) {
+        match self.vectors {
+            // Sound: the features were detected.
+            #[cfg(target_arch = "x86_64")]
+            Vectors::Avx512 => unsafe { self.margins_avx512(activation, rows, scratch, margins) },
+            #[cfg(target_arch = "x86_64")]
+            Vectors::Avx2 => unsafe { self.margins_avx2(activation, rows, scratch, margins) },
+            Vectors::Portable => self.margins_with::<portable::Vector, 2, 2>(activation, rows, scratch, margins),
+        }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx512f,fma")]
+    fn margins_avx512<'a>(
+        &self,
+        activation: Activation,
+        rows: impl Iterator<Item = (&'a [f32], &'a [f32], usize)> + Clone,
+        scratch: &mut Scratch,
+        margins: &mut [(f32, f32)],
+    ) {
+        // 6 rows by 4 vectors of 16: 24 accumulators, 4 vectors of weights and a broadcast fit 32 registers.
+        self.margins_with::<x86::Avx512, 6, 4>(activation, rows, scratch, margins);
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2,fma")]
+    fn margins_avx2<'a>(
+        &self,
+        activation: Activation,
+        rows: impl Iterator<Item = (&'a [f32], &'a [f32], usize)> + Clone,
+        scratch: &mut Scratch,
+        margins: &mut [(f32, f32)],
+    ) {
+        // 6 rows by 2 vectors of 8: 12 accumulators, 2 vectors of weights and a broadcast fit 16 registers.
+        self.margins_with::<x86::Avx2, 6, 2>(activation, rows, scratch, margins);
+    }
+
+    #[inline(always)]
+    fn margins_with<'a, V: Vector, const ROWS: usize, const WIDE: usize>(
+        &self,
+        activation: Activation,
+        rows: impl Iterator<Item = (&'a [f32], &'a [f32], usize)> + Clone,
+        scratch: &mut Scratch,
+        margins: &mut [(f32, f32)],
+    ) {
+        let count = margins.len();
+        for (hidden, (left, right, _)) in scratch.hidden.chunks_exact_mut(self.neurons).zip(rows.clone()) {
+            activate(activation, hidden, left, right);
+        }
+        // Rows of the last tile beyond `count` hold an earlier block's activations; their logits are not read.
+        let tiled = count.next_multiple_of(ROWS);
+        for start in (0..self.padded).step_by(PANEL) {
+            let width = PANEL.min(self.padded - start);
+            let panel = &self.unembed[start / 16 * self.neurons..][..width / 16 * self.neurons];
+            for row in (0..tiled).step_by(ROWS) {
+                let mut column = 0;
+                while column + WIDE * V::LANES <= width {
+                    self.tile::<V, ROWS, WIDE>(scratch, panel, start, width, row, column);
+                    column += WIDE * V::LANES;
+                }
+                while column < width {
+                    self.tile::<V, ROWS, 1>(scratch, panel, start, width, row, column);
+                    column += V::LANES;
+                }
+            }
+        }
+        let lines = self.padded / 16;
+        for ((row, (_, _, correct)), margin) in scratch.logits.chunks_exact_mut(lines).zip(rows).zip(margins) {
+            let logit = &mut row[correct / 16].0[correct % 16];
+            let correct = std::mem::replace(logit, f32::NEG_INFINITY);
+            *margin = (correct, largest::<V>(row));
+        }
+    }
+
+    /// The logits of `ROWS` rows from `row` and `WIDE` vectors of columns from `column` of the panel.
+    #[inline(always)]
+    fn tile<V: Vector, const ROWS: usize, const WIDE: usize>(
+        &self,
+        scratch: &mut Scratch,
+        panel: &[Line],
+        start: usize,
+        width: usize,
+        row: usize,
+        column: usize,
+    ) {
+        let (neurons, padded) = (self.neurons, self.padded);
+        let hidden = &scratch.hidden[row * neurons..][..ROWS * neurons];
+        assert!(column + WIDE * V::LANES <= width && panel.len() * 16 == width * neurons);
+        assert!(start + width <= padded && self.bias.len() * 16 == padded);
+        let logits = &mut scratch.logits[row * padded / 16..][..ROWS * padded / 16];
+        // Sound: the assertions above and the slices' lengths keep every pointer inside its slice.
+        unsafe {
+            let bias = self.bias.as_ptr().cast::<f32>().add(start + column);
+            let mut sums: [[V; WIDE]; ROWS] =
+                std::array::from_fn(|_| std::array::from_fn(|wide| V::load(bias.add(wide * V::LANES))));
+            let mut weights = panel.as_ptr().cast::<f32>().add(column);
+            for neuron in 0..neurons {
+                let weight: [V; WIDE] = std::array::from_fn(|wide| V::load(weights.add(wide * V::LANES)));
+                for (row, sums) in sums.iter_mut().enumerate() {
+                    let activation = V::splat(*hidden.as_ptr().add(row * neurons + neuron));
+                    for (sum, &weight) in sums.iter_mut().zip(&weight) {
+                        *sum = sum.add_product(activation, weight);
+                    }
+                }
+                weights = weights.wrapping_add(width);
+            }
+            let logits = logits.as_mut_ptr().cast::<f32>().add(start + column);
+            for (row, sums) in sums.iter().enumerate() {
+                for (wide, sum) in sums.iter().enumerate() {
+                    sum.store(logits.add(row * padded + wide * V::LANES));
+                }
+            }
+        }
+    }
+}
+
+/// `hidden = act(left + right)`.
+#[inline(always)]
+fn activate(activation: Activation, hidden: &mut [f32], left: &[f32], right: &[f32]) {
+    let inputs = hidden.iter_mut().zip(left.iter().zip(right));
+    match activation {
+        Activation::Relu => inputs.for_each(|(hidden, (left, right))| {
+            let t = left + right;
+            *hidden = if t > 0.0 { t } else { 0.0 };
+        }),
+        Activation::Square => inputs.for_each(|(hidden, (left, right))| {
+            let t = left + right;
+            *hidden = t * t;
+        }),
+        Activation::Abs => inputs.for_each(|(hidden, (left, right))| *hidden = (left + right).abs()),
+        Activation::Linear => inputs.for_each(|(hidden, (left, right))| *hidden = left + right),
+        Activation::Gelu => inputs.for_each(|(hidden, (left, right))| {
+            *hidden = activation.apply(f64::from(left + right)) as f32;
+        }),
+    }
+}
+
+#[inline(always)]
+fn largest<V: Vector>(row: &[Line]) -> f32 {
+    let (start, length) = (row.as_ptr().cast::<f32>(), row.len() * 16);
+    // Sound: a row is whole lines, and lines are whole vectors.
+    let mut largest = unsafe { V::load(start) };
+    for offset in (V::LANES..length).step_by(V::LANES) {
+        largest = largest.max(unsafe { V::load(start.add(offset)) });
+    }
+    let mut lanes = Line([f32::NEG_INFINITY; 16]);
+    unsafe { largest.store(lanes.0.as_mut_ptr()) };
+    lanes
+        .0
+        .into_iter()
+        .fold(f32::NEG_INFINITY, |a, b| if b > a { b } else { a })
+}
+
+/// A vector of float32 numbers; its machine must have been detected before any is made.
+trait Vector: Copy {
+    /// How many; a divisor of 16.
+    const LANES: usize;
+    unsafe fn load(from: *const f32) -> Self;
+    unsafe fn store(self, to: *mut f32);
+    unsafe fn splat(value: f32) -> Self;
+    /// `self + a * b`, rounded once or twice.
+    fn add_product(self, a: Self, b: Self) -> Self;
+    fn max(self, other: Self) -> Self;
+}
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use super::Vector;
+    use std::arch::x86_64::*;
+
+    #[derive(Clone, Copy)]
+    pub(super) struct Avx512(__m512);
+
+    impl Vector for Avx512 {
+        const LANES: usize = 16;
+        #[inline(always)]
+        unsafe fn load(from: *const f32) -> Self {
+            unsafe { Self(_mm512_loadu_ps(from)) }
+        }
+        #[inline(always)]
+        unsafe fn store(self, to: *mut f32) {
+            unsafe { _mm512_storeu_ps(to, self.0) }
+        }
+        #[inline(always)]
+        unsafe fn splat(value: f32) -> Self {
+            unsafe { Self(_mm512_set1_ps(value)) }
+        }
+        #[inline(always)]
+        fn add_product(self, a: Self, b: Self) -> Self {
+            unsafe { Self(_mm512_fmadd_ps(a.0, b.0, self.0)) }
+        }
+        #[inline(always)]
+        fn max(self, other: Self) -> Self {
+            unsafe { Self(_mm512_max_ps(self.0, other.0)) }
+        }
+    }
+
+    #[derive(Clone, Copy)]
+    pub(super) struct Avx2(__m256);
+
+    impl Vector for Avx2 {
+        const LANES: usize = 8;
+        #[inline(always)]
+        unsafe fn load(from: *const f32) -> Self {
+            unsafe { Self(_mm256_loadu_ps(from)) }
+        }
+        #[inline(always)]
+        unsafe fn store(self, to: *mut f32) {
+            unsafe { _mm256_storeu_ps(to, self.0) }
+        }
+        #[inline(always)]
+        unsafe fn splat(value: f32) -> Self {
+            unsafe { Self(_mm256_set1_ps(value)) }
+        }
+        #[inline(always)]
+        fn add_product(self, a: Self, b: Self) -> Self {
+            unsafe { Self(_mm256_fmadd_ps(a.0, b.0, self.0)) }
+        }
+        #[inline(always)]
+        fn max(self, other: Self) -> Self {
+            unsafe { Self(_mm256_max_ps(self.0, other.0)) }
+        }
+    }
+}
+
+mod portable {
+    #[derive(Clone, Copy)]
+    pub(super) struct Vector([f32; 4]);
+
+    impl super::Vector for Vector {
+        const LANES: usize = 4;
+        #[inline(always)]
+        unsafe fn load(from: *const f32) -> Self {
+            Self(unsafe { from.cast::<[f32; 4]>().read_unaligned() })
+        }
+        #[inline(always)]
+        unsafe fn store(self, to: *mut f32) {
+            unsafe { to.cast::<[f32; 4]>().write_unaligned(self.0) }
+        }
+        #[inline(always)]
+        unsafe fn splat(value: f32) -> Self {
+            Self([value; 4])
+        }
+        #[inline(always)]
+        fn add_product(self, a: Self, b: Self) -> Self {
+            Self(std::array::from_fn(|lane| self.0[lane] + a.0[lane] * b.0[lane]))
+        }
+        #[inline(always)]
+        fn max(self, other: Self) -> Self {
+            Self(std::array::from_fn(|lane| {
+                if self.0[lane] > other.0[lane] {
+                    self.0[lane]
+                } else {
+                    other.0[lane]
+                }
+            }))
+        }
+    }
+}
