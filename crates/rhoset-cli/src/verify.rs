@@ -139,7 +139,15 @@ fn table(verified: &[Verified]) -> String {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING);
     table.set_header([
-        "network", "group", "neurons", "verifier", "accuracy >=", "pairs", "loss <=", "time", "flops",
+        "network",
+        "group",
+        "neurons",
+        "verifier",
+        "accuracy >=",
+        "pairs",
+        "loss <=",
+        "time",
+        "flops",
     ]);
     for column in [2, 4, 5, 6, 7, 8] {
         table
@@ -164,7 +172,13 @@ fn table(verified: &[Verified]) -> String {
         }
     }
     let plural = if verified.len() == 1 { "" } else { "s" };
-    let best = |network: &Verified| network.rows.iter().map(|(_, row)| row.accuracy_bound).fold(0.0, f64::max);
+    let best = |network: &Verified| {
+        network
+            .rows
+            .iter()
+            .map(|(_, row)| row.accuracy_bound)
+            .fold(0.0, f64::max)
+    };
     let least = verified.iter().map(best).fold(f64::INFINITY, f64::min);
     let perfect = verified.iter().filter(|network| best(network) == 1.0).count();
     format!(
