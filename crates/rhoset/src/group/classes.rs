@@ -81,7 +81,7 @@ impl std::ops::Index<usize> for ConjugacyClasses {
 }
 
 /// `a`, `b` ... `z`, `aa`, `ab` ...
-fn letters(number: usize) -> String {
+pub(crate) fn letters(number: usize) -> String {
     let last = char::from(b'a' + (number % 26) as u8);
     if number < 26 {
         last.into()
