@@ -4,7 +4,7 @@
 //! `0..n`; `table[x][y]` is the product `x * y`; permutations compose as `(x * y)(i) = x(y(i))`.
 
 pub mod action;
-mod classes;
+pub(crate) mod classes;
 mod element_set;
 pub mod family;
 mod field;
