@@ -368,3 +368,67 @@ mod portable {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::{RngExt, SeedableRng};
+
+    /// Every kind of vector that this machine has.
+    fn every_kind() -> Vec<Vectors> {
+        let mut kinds = vec![Vectors::Portable];
+        #[cfg(target_arch = "x86_64")]
+        {
+            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+                kinds.push(Vectors::Avx2);
+            }
+            if is_x86_feature_detected!("avx512f") {
+                kinds.push(Vectors::Avx512);
+            }
+        }
+        kinds
+    }
+
+    #[test]
+    fn margins_agree_with_plain_float64_sums_on_every_kind_of_vector() {
+        let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(0);
+        for (order, neurons) in [(1, 1), (2, 3), (15, 4), (16, 5), (17, 1), (63, 7), (64, 2), (65, 8), (120, 16), (130, 3)] {
+            let mut draw = |length: usize| -> Vec<f32> { (0..length).map(|_| random.random_range(-1.0..1.0)).collect() };
+            let (left, right) = (draw(order * neurons), draw(order * neurons));
+            let (unembed, bias) = (draw(neurons * order), draw(order));
+            for vectors in every_kind() {
+                let mut kernel = Kernel::new(&unembed, &bias);
+                kernel.vectors = vectors;
+                let mut scratch = kernel.scratch();
+                for activation in Activation::ALL {
+                    // Fewer and fewer rows, so that old rows lie about in the scratch memory.
+                    for count in (1..=BLOCK.min(order)).rev() {
+                        let rows = (0..count).map(|row| {
+                            let part = row * neurons..(row + 1) * neurons;
+                            (&left[part.clone()], &right[part], (row * 5) % order)
+                        });
+                        let mut margins = vec![(0.0, 0.0); count];
+                        kernel.margins(activation, rows.clone(), &mut scratch, &mut margins);
+                        for ((left, right, correct), (logit, rival)) in rows.zip(margins) {
+                            let logits: Vec<f64> = (0..order)
+                                .map(|z| {
+                                    let hidden = left.iter().zip(right).map(|(l, r)| activation.apply(f64::from(l + r)));
+                                    let terms = hidden.enumerate().map(|(i, h)| h * f64::from(unembed[i * order + z]));
+                                    f64::from(bias[z]) + terms.sum::<f64>()
+                                })
+                                .collect();
+                            let expected = (0..order)
+                                .filter(|&z| z != correct)
+                                .fold(f64::NEG_INFINITY, |largest, z| largest.max(logits[z]));
+                            assert!((f64::from(logit) - logits[correct]).abs() < 1e-4, "{vectors:?} {order} {neurons}");
+                            assert!(
+                                order == 1 && rival == f32::NEG_INFINITY || (f64::from(rival) - expected).abs() < 1e-4,
+                                "{vectors:?} {order} {neurons} {count}: {rival} is not {expected}"
+                            );
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
