@@ -67,7 +67,11 @@ fn margin_and_loss_bounds_hold() {
             .map(|margin| margin.map_or(f64::INFINITY, |margin| margin.to_f64().expect("in range")))
             .collect();
         let least = margins.iter().copied().fold(f64::INFINITY, f64::min);
-        assert!(bounds.min_margin <= least, "seed {seed}: {} > {least}", bounds.min_margin);
+        assert!(
+            bounds.min_margin <= least,
+            "seed {seed}: {} > {least}",
+            bounds.min_margin
+        );
         let exact = Evaluation::of(&folded, &group).cross_entropy;
         let bound = bounds.cross_entropy_bound;
         assert!(bound >= exact, "seed {seed}: {bound} < {exact}");
@@ -90,7 +94,11 @@ fn what_is_right_in_any_float32_order_is_right_in_these() {
             let bounds = loss::evaluate(&network.fold(), &group);
             for reversed in [false, true] {
                 let right = right_in_float32(&network, &group, reversed);
-                assert!(bounds.float32_pairs <= right, "seed {seed}: {} > {right}", bounds.float32_pairs);
+                assert!(
+                    bounds.float32_pairs <= right,
+                    "seed {seed}: {} > {right}",
+                    bounds.float32_pairs
+                );
             }
             bounds.float32_pairs
         })
@@ -142,10 +150,7 @@ fn right_in_float32(network: &Network, group: &Group, reversed: bool) -> usize {
                     linear,
                 } => {
                     let (upper, lower) = linear.view().split_at(ndarray::Axis(0), embed_left.ncols());
-                    (
-                        input(embed_left.row(row), upper),
-                        input(embed_right.row(row), lower),
-                    )
+                    (input(embed_left.row(row), upper), input(embed_right.row(row), lower))
                 }
             }
         })
@@ -180,11 +185,18 @@ fn gelu_is_decided_where_float64_can() {
             let margin = margin(logits(&folded, x, y).view(), group.mul(x, y));
             // What cancels counts in full, within the folded products too: their errors are a few 1e-16 of it.
             let folding = (&folded.left_error + &folded.right_error) * 1e15;
-            let input = folded.left.row(x.index()).mapv(f64::abs) + folded.right.row(y.index()).mapv(f64::abs) + folding;
+            let input =
+                folded.left.row(x.index()).mapv(f64::abs) + folded.right.row(y.index()).mapv(f64::abs) + folding;
             let magnitude = folded.bias.mapv(f64::abs) + input.dot(&folded.unembed.mapv(f64::abs));
             let magnitude = magnitude.iter().copied().fold(0.0, f64::max);
-            assert!(margin >= -1e-13 * magnitude || !right, "seed {seed}: {x} {y} certified at {margin}");
-            assert!(margin <= 1e-11 * magnitude || right, "seed {seed}: {x} {y} missed at {margin}");
+            assert!(
+                margin >= -1e-13 * magnitude || !right,
+                "seed {seed}: {x} {y} certified at {margin}"
+            );
+            assert!(
+                margin <= 1e-11 * magnitude || right,
+                "seed {seed}: {x} {y} missed at {margin}"
+            );
         }
     });
 }

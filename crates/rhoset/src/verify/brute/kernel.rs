@@ -392,8 +392,20 @@ mod tests {
     #[test]
     fn margins_agree_with_plain_float64_sums_on_every_kind_of_vector() {
         let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(0);
-        for (order, neurons) in [(1, 1), (2, 3), (15, 4), (16, 5), (17, 1), (63, 7), (64, 2), (65, 8), (120, 16), (130, 3)] {
-            let mut draw = |length: usize| -> Vec<f32> { (0..length).map(|_| random.random_range(-1.0..1.0)).collect() };
+        for (order, neurons) in [
+            (1, 1),
+            (2, 3),
+            (15, 4),
+            (16, 5),
+            (17, 1),
+            (63, 7),
+            (64, 2),
+            (65, 8),
+            (120, 16),
+            (130, 3),
+        ] {
+            let mut draw =
+                |length: usize| -> Vec<f32> { (0..length).map(|_| random.random_range(-1.0..1.0)).collect() };
             let (left, right) = (draw(order * neurons), draw(order * neurons));
             let (unembed, bias) = (draw(neurons * order), draw(order));
             for vectors in every_kind() {
@@ -412,7 +424,8 @@ mod tests {
                         for ((left, right, correct), (logit, rival)) in rows.zip(margins) {
                             let logits: Vec<f64> = (0..order)
                                 .map(|z| {
-                                    let hidden = left.iter().zip(right).map(|(l, r)| activation.apply(f64::from(l + r)));
+                                    let hidden =
+                                        left.iter().zip(right).map(|(l, r)| activation.apply(f64::from(l + r)));
                                     let terms = hidden.enumerate().map(|(i, h)| h * f64::from(unembed[i * order + z]));
                                     f64::from(bias[z]) + terms.sum::<f64>()
                                 })
@@ -420,7 +433,10 @@ mod tests {
                             let expected = (0..order)
                                 .filter(|&z| z != correct)
                                 .fold(f64::NEG_INFINITY, |largest, z| largest.max(logits[z]));
-                            assert!((f64::from(logit) - logits[correct]).abs() < 1e-4, "{vectors:?} {order} {neurons}");
+                            assert!(
+                                (f64::from(logit) - logits[correct]).abs() < 1e-4,
+                                "{vectors:?} {order} {neurons}"
+                            );
                             assert!(
                                 order == 1 && rival == f32::NEG_INFINITY || (f64::from(rival) - expected).abs() < 1e-4,
                                 "{vectors:?} {order} {neurons} {count}: {rival} is not {expected}"
