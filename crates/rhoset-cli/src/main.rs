@@ -4,6 +4,7 @@
 //! 130 interrupted.
 
 mod convert;
+mod explain;
 mod group;
 mod network_input;
 mod terminal;
@@ -22,6 +23,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     Convert(convert::ConvertArguments),
+    Explain(explain::ExplainArguments),
     Group(group::GroupArguments),
     Verify(verify::VerifyArguments),
 }
@@ -29,6 +31,7 @@ enum Command {
 fn main() -> std::process::ExitCode {
     let result = match Arguments::parse().command {
         Command::Convert(arguments) => convert::run(arguments),
+        Command::Explain(arguments) => explain::run(arguments),
         Command::Group(arguments) => group::run(arguments),
         Command::Verify(arguments) => verify::run(arguments),
     };

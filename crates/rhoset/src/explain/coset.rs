@@ -76,7 +76,9 @@ fn concentration(group: &Group, f: ArrayView1<f64>, act: impl Fn(Element, Elemen
     }
     let similarity: Vec<f64> = (group.elements())
         .map(|h| {
-            let product = group.elements().map(|x| centred[act(h, x).index()] * centred[x.index()]);
+            let product = group
+                .elements()
+                .map(|x| centred[act(h, x).index()] * centred[x.index()]);
             product.sum::<f64>() / size
         })
         .collect();

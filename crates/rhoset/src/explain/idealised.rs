@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::irrep_sparsity::matrix_coefficient;
 use crate::group::{Cosets, Element, Group, Subgroup, SubgroupError};
 use crate::irrep::Irreps;
-use crate::network::{Activation, Folded};
+use crate::network::{Activation, Folded, evaluate};
 
 /// What a verifier is told of a network: full circuits of rho-sets, and which neuron is which pair.
 ///
@@ -213,12 +213,19 @@ impl IdealCircuit {
             }
         }
         let subgroup = |elements: &[Element], side| {
-            Subgroup::new(group, elements.iter().copied())
-                .map_err(|source| IdealisedError::Stabiliser { circuit, side, source })
+            Subgroup::new(group, elements.iter().copied()).map_err(|source| IdealisedError::Stabiliser {
+                circuit,
+                side,
+                source,
+            })
         };
         let h = subgroup(&self.left_stabiliser, "left")?;
         let k = subgroup(&self.right_stabiliser, "right")?;
-        let (a, b, c) = (ArrayView1::from(&self.a), ArrayView1::from(&self.b), ArrayView1::from(&self.c));
+        let (a, b, c) = (
+            ArrayView1::from(&self.a),
+            ArrayView1::from(&self.b),
+            ArrayView1::from(&self.c),
+        );
         let left = matrix_coefficient(irrep.matrices(), b, a) + self.constant;
         let right = matrix_coefficient(irrep.matrices(), a, c);
         let unembed = matrix_coefficient(irrep.matrices(), b, c) * self.coefficient;
@@ -234,7 +241,10 @@ impl IdealCircuit {
         if finite(&template.left) && finite(&template.right) && finite(&template.unembed) {
             Ok(template)
         } else {
-            Err(IdealisedError::NotFinite { circuit, what: "template" })
+            Err(IdealisedError::NotFinite {
+                circuit,
+                what: "template",
+            })
         }
     }
 }
@@ -273,7 +283,9 @@ pub fn idealise(explanation: &RhoSetExplanation, group: &Group, irreps: &Irreps)
         right_error: Array1::zeros(neurons),
         activation: Activation::Relu,
     };
-    let pairs = templates.iter().flat_map(|t| t.representatives().map(move |pair| (t, pair)));
+    let pairs = templates
+        .iter()
+        .flat_map(|t| t.representatives().map(move |pair| (t, pair)));
     for (neuron, (template, (g, k))) in pairs.enumerate() {
         let inverse = group.inv(g);
         for x in group.elements() {
@@ -284,4 +296,81 @@ pub fn idealise(explanation: &RhoSetExplanation, group: &Group, irreps: &Irreps)
         }
     }
     Ok(network)
+}
+
+/// How well an idealised network agrees with the network, measured on a sample of the inputs. A description, no proof.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Agreement {
+    /// Inputs (x, y) looked at: all y for some x.
+    pub pairs: usize,
+    /// Those on which the network itself is right.
+    pub right: usize,
+    /// Share of the variance of the network's logits, over z for each input, that the idealised network accounts for:
+    /// at most 1, negative where it is worse than nothing; none where the activation is not relu.
+    pub r_squared: Option<f64>,
+}
+
+impl Agreement {
+    /// Rows x that are sampled.
+    const ROWS: usize = 8;
+
+    /// Compares the networks. The idealised one is a table of n numbers, so this costs no more than the few rows.
+    ///
+    /// # Errors
+    /// If a circuit cannot be: see [`IdealisedError`].
+    pub fn of(
+        network: &Folded,
+        group: &Group,
+        irreps: &Irreps,
+        explanation: &RhoSetExplanation,
+    ) -> Result<Self, IdealisedError> {
+        let ideal = table(explanation, group, irreps)?;
+        let ideal_mean = ideal.sum() / ideal.len() as f64;
+        let mut answer = Self {
+            pairs: 0,
+            right: 0,
+            r_squared: None,
+        };
+        let (mut unexplained, mut total) = (0.0, 0.0);
+        for x in group.elements().step_by(group.order().div_ceil(Self::ROWS)) {
+            let logits = evaluate::logits_of_row(network, x);
+            for (y, row) in group.elements().zip(logits.rows()) {
+                answer.pairs += 1;
+                answer.right += usize::from(evaluate::margin(row, group.mul(x, y)) > 0.0);
+                let mean = row.sum() / row.len() as f64;
+                let (x_inverse, y_inverse) = (group.inv(x), group.inv(y));
+                for (z, logit) in group.elements().zip(row) {
+                    let at = group.mul(group.mul(x_inverse, z), y_inverse);
+                    let difference = (logit - mean) - (ideal[at.index()] - ideal_mean);
+                    unexplained += difference * difference;
+                    total += (logit - mean) * (logit - mean);
+                }
+            }
+        }
+        if network.activation == Activation::Relu {
+            answer.r_squared = Some(if total > 0.0 { 1.0 - unexplained / total } else { 0.0 });
+        }
+        Ok(answer)
+    }
+}
+
+/// F with `f^(z | x, y) = F(x^-1 z y^-1)`: all that there is to know of the idealised network, `[n]`.
+///
+/// # Errors
+/// If a circuit cannot be: see [`IdealisedError`].
+pub fn table(explanation: &RhoSetExplanation, group: &Group, irreps: &Irreps) -> Result<Array1<f64>, IdealisedError> {
+    let mut table = Array1::zeros(group.order());
+    for (index, circuit) in explanation.circuits.iter().enumerate() {
+        let template = circuit.tabulate(index, group, irreps)?;
+        for (g, k) in template.representatives() {
+            let inverse = group.inv(g);
+            let activation = (template.left[inverse.index()] + template.right[k.index()]).max(0.0);
+            if activation > 0.0 {
+                for z in group.elements() {
+                    table[z.index()] += activation * template.unembed[group.mul(group.mul(inverse, z), k).index()];
+                }
+            }
+        }
+    }
+    Ok(table)
 }

@@ -187,7 +187,10 @@ pub fn rank_one(
             members.clone_from(&open);
         }
         open.retain(|i| !members.contains(i));
-        let a = leading_vector(&members.iter().map(|&i| &own[i].weighted).collect::<Vec<_>>(), irrep.dimension());
+        let a = leading_vector(
+            &members.iter().map(|&i| &own[i].weighted).collect::<Vec<_>>(),
+            irrep.dimension(),
+        );
         let (mut kept, mut total) = (0.0, 0.0);
         for &i in &members {
             kept += own[i].energy * own[i].cosine(&a);
@@ -215,10 +218,17 @@ pub fn rank_one(
             irrep: irrep_index,
             a: a.to_vec(),
             neurons: members.iter().map(|&i| neurons[i]).collect(),
-            variance: if total > 0.0 { (1.0 - kept / total).max(0.0) } else { 0.0 },
+            variance: if total > 0.0 {
+                (1.0 - kept / total).max(0.0)
+            } else {
+                0.0
+            },
         });
     }
-    described.into_iter().map(|d| d.expect("every neuron joins a family")).collect()
+    described
+        .into_iter()
+        .map(|d| d.expect("every neuron joins a family"))
+        .collect()
 }
 
 /// What one neuron says about a: `L'L + R R'`, normalised to unit energy, and its leading eigenvalue.
@@ -252,7 +262,11 @@ impl Own {
 
     /// `cos^2` of the angle between the neuron's own a and this one, up to the commutant.
     fn cosine(&self, a: &Array1<f64>) -> f64 {
-        if self.leading > 0.0 { a.dot(&self.weighted.dot(a)) / self.leading } else { 0.0 }
+        if self.leading > 0.0 {
+            a.dot(&self.weighted.dot(a)) / self.leading
+        } else {
+            0.0
+        }
     }
 }
 
@@ -273,13 +287,17 @@ fn common_a(own: &[Own], open: &[usize], dimension: usize) -> Array1<f64> {
 
 /// Unit eigenvector to the largest eigenvalue of a sum of symmetric matrices; its largest entry is positive.
 fn leading_vector(matrices: &[&Array2<f64>], dimension: usize) -> Array1<f64> {
-    let sum = Mat::from_fn(dimension, dimension, |i, j| matrices.iter().map(|m| m[[i, j]]).sum::<f64>());
+    let sum = Mat::from_fn(dimension, dimension, |i, j| {
+        matrices.iter().map(|m| m[[i, j]]).sum::<f64>()
+    });
     let mut vector = match sum.self_adjoint_eigen(Side::Lower) {
         Ok(eigen) => Array1::from_shape_fn(dimension, |i| eigen.U()[(i, dimension - 1)]),
         // Not finite: any unit vector is as good.
         Err(_) => Array1::from_shape_fn(dimension, |i| f64::from(u8::from(i == 0))),
     };
-    let largest = vector.iter().fold(0.0_f64, |best, &t| if t.abs() > best.abs() + 1e-9 { t } else { best });
+    let largest = vector
+        .iter()
+        .fold(0.0_f64, |best, &t| if t.abs() > best.abs() + 1e-9 { t } else { best });
     if largest < 0.0 {
         vector *= -1.0;
     }
@@ -295,12 +313,7 @@ struct Described<'a> {
     order: usize,
 }
 
-fn describe(
-    context: Described,
-    left: ArrayView2<f64>,
-    right: ArrayView2<f64>,
-    unembed: ArrayView2<f64>,
-) -> RankOne {
+fn describe(context: Described, left: ArrayView2<f64>, right: ArrayView2<f64>, unembed: ArrayView2<f64>) -> RankOne {
     let b = left.dot(context.a);
     let c = right.t().dot(context.a);
     let (size_b, size_c) = (b.dot(&b).sqrt(), c.dot(&c).sqrt());
@@ -309,7 +322,11 @@ fn describe(
     let weight = ArrayView1::from(&b).dot(&unembed.dot(&ArrayView1::from(&c)));
     // avg_x (b' rho(x) a)^2 = |a|^2 |b|^2 / D.
     let share = |size: f64, variance: f64| {
-        if variance > 0.0 { size * size * context.order as f64 / left.nrows() as f64 / variance } else { 0.0 }
+        if variance > 0.0 {
+            size * size * context.order as f64 / left.nrows() as f64 / variance
+        } else {
+            0.0
+        }
     };
     RankOne {
         irrep: context.irrep,

@@ -18,12 +18,11 @@ use rayon::prelude::*;
 pub use coset::CosetConcentration;
 pub use idealised::{CosetExplanation, IdealCircuit, IdealisedError, Member, RhoSetExplanation, idealise};
 pub use irrep_sparsity::{Family, Parts, RankOne, Shares};
-pub use rho_set::{Place, RhoSet, RhoSetCircuit};
+pub use rho_set::{PairOfPlaces, Place, RhoSet, RhoSetCircuit};
 
 use crate::group::{Element, Group};
 use crate::irrep::Irreps;
 use crate::network::{Activation, Folded};
-use rho_set::PairOfPlaces;
 
 /// A network in the paper's terms.
 #[derive(Clone, Debug)]
@@ -87,7 +86,10 @@ pub fn explain(network: &Folded, group: &Group, irreps: &Irreps) -> Explanation 
     let mut rank_one: Vec<Option<RankOne>> = vec![None; neurons];
     for irrep in 1..irreps.real().len() {
         let inside: Vec<usize> = (0..neurons)
-            .filter(|&i| reach[i] >= DORMANT_REACH && dominant[i].is_some_and(|(k, share)| k == irrep && share.mean() >= IRREP_SHARE))
+            .filter(|&i| {
+                reach[i] >= DORMANT_REACH
+                    && dominant[i].is_some_and(|(k, share)| k == irrep && share.mean() >= IRREP_SHARE)
+            })
             .collect();
         if inside.is_empty() {
             continue;
@@ -107,7 +109,9 @@ pub fn explain(network: &Folded, group: &Group, irreps: &Irreps) -> Explanation 
                 group,
                 irreps,
                 family,
-                neurons: inside.map(|&i| (i, rank_one[i].as_ref().expect("families list the described"))).collect(),
+                neurons: inside
+                    .map(|&i| (i, rank_one[i].as_ref().expect("families list the described")))
+                    .collect(),
             };
             let mut rho_sets = Vec::new();
             let places = search.run(&mut rho_sets);
@@ -118,7 +122,10 @@ pub fn explain(network: &Folded, group: &Group, irreps: &Irreps) -> Explanation 
     let mut places: Vec<Option<PairOfPlaces>> = vec![None; neurons];
     for (family, (found, found_places)) in families.iter().zip(searched) {
         let first = rho_sets.len();
-        let shifted = |place: Place| Place { rho_set: place.rho_set + first, ..place };
+        let shifted = |place: Place| Place {
+            rho_set: place.rho_set + first,
+            ..place
+        };
         for (&i, (left, right)) in family.neurons.iter().zip(found_places) {
             places[i] = left.zip(right).map(|(left, right)| PairOfPlaces {
                 left: shifted(left),
@@ -179,9 +186,8 @@ fn reaches(network: &Folded) -> Vec<f64> {
 impl Explanation {
     /// What the coset verifier is told: the cosets of every neuron that is concentrated on both sides.
     pub fn coset_explanation(&self) -> CosetExplanation {
-        let elements = |cosets: &CosetConcentration| {
-            (cosets.subgroup.order() > 1).then(|| cosets.subgroup.elements().to_vec())
-        };
+        let elements =
+            |cosets: &CosetConcentration| (cosets.subgroup.order() > 1).then(|| cosets.subgroup.elements().to_vec());
         CosetExplanation {
             neurons: (self.neurons.iter())
                 .map(|neuron| elements(&neuron.left_cosets).zip(elements(&neuron.right_cosets)))
@@ -208,7 +214,14 @@ impl Explanation {
             if (circuit.present as f64) < least * circuit.pairs as f64 {
                 continue;
             }
-            if let Some(ideal) = self.fit(circuit, answer.circuits.len(), network, group, irreps, &mut answer.members) {
+            if let Some(ideal) = self.fit(
+                circuit,
+                answer.circuits.len(),
+                network,
+                group,
+                irreps,
+                &mut answer.members,
+            ) {
                 answer.circuits.push(ideal);
             }
         }
@@ -258,7 +271,10 @@ impl Explanation {
             let (g, k) = (place.left.element, place.right.element);
             let inverse = group.inv(g);
             let dot = |f: ArrayView1<f64>, ideal: &Array1<f64>, moved: &dyn Fn(Element) -> Element| {
-                group.elements().map(|x| f[x.index()] * ideal[moved(x).index()]).sum::<f64>()
+                group
+                    .elements()
+                    .map(|x| f[x.index()] * ideal[moved(x).index()])
+                    .sum::<f64>()
             };
             let scale = (dot(network.left.column(*i), &template.left, &|x| group.mul(inverse, x))
                 + dot(network.right.column(*i), &template.right, &|y| group.mul(y, k)))
@@ -336,7 +352,14 @@ fn balance(explanation: &mut RhoSetExplanation, network: &Folded, group: &Group,
             let average = unembed.sum() / order as f64;
             let votes = (unembed.iter().map(|u| (u - average) * (u - average)).sum::<f64>() / order as f64).sqrt();
             let weight = (votes / spread).sqrt().log2().round();
-            (mean, if weight.is_finite() { weight.clamp(-40.0, 40.0) as i16 } else { 0 })
+            (
+                mean,
+                if weight.is_finite() {
+                    weight.clamp(-40.0, 40.0) as i16
+                } else {
+                    0
+                },
+            )
         })
         .collect();
     (explanation.offsets, explanation.weights) = chosen.into_iter().unzip();

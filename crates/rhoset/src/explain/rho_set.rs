@@ -128,7 +128,11 @@ impl Search<'_> {
                 (i, stabiliser, quality)
             })
             .collect();
-        candidates.sort_by(|p, q| (q.1.order().cmp(&p.1.order())).then(q.2.total_cmp(&p.2)).then(p.0.cmp(&q.0)));
+        candidates.sort_by(|p, q| {
+            (q.1.order().cmp(&p.1.order()))
+                .then(q.2.total_cmp(&p.2))
+                .then(p.0.cmp(&q.0))
+        });
         let mut places: Vec<Option<Place>> = vec![None; vectors.nrows()];
         for (i, stabiliser, _) in candidates {
             if places[i].is_some() {
@@ -151,7 +155,11 @@ impl Search<'_> {
                 // Less noise may show a larger stabiliser.
                 let similarity = similarities(irrep, mean.view());
                 let stabiliser = approximate_stabiliser(self.group, &similarity, TOLERANCE / 2.0);
-                let stabiliser = if orbit.stabiliser.is_subgroup_of(&stabiliser) { stabiliser } else { orbit.stabiliser };
+                let stabiliser = if orbit.stabiliser.is_subgroup_of(&stabiliser) {
+                    stabiliser
+                } else {
+                    orbit.stabiliser
+                };
                 orbit = Orbit::new(self.group, irrep, mean, stabiliser);
             }
             near = (near.iter().map(|(j, _)| *j))
@@ -179,7 +187,10 @@ impl Search<'_> {
 /// `<rho(g) v, v> / <v, v>` for every g.
 fn similarities(irrep: &Irrep, v: ArrayView1<f64>) -> Vec<f64> {
     let size = v.dot(&v);
-    super::irrep_sparsity::matrix_coefficient(irrep.matrices(), v, v).iter().map(|s| s / size).collect()
+    super::irrep_sparsity::matrix_coefficient(irrep.matrices(), v, v)
+        .iter()
+        .map(|s| s / size)
+        .collect()
 }
 
 /// A rho-set with all its members.
@@ -203,6 +214,26 @@ impl Orbit {
         if size > 0.0 {
             fixed /= size;
         }
+        // Where some g of order two modulo the stabiliser H nearly turns t into -t, the set is {t, -t} times something:
+        // make it exactly so.
+        let similarity = similarities(irrep, fixed.view());
+        let opposite = group
+            .elements()
+            .filter(|g| {
+                similarity[g.index()] <= -1.0 + 2.0 * TOLERANCE
+                    && stabiliser.contains(group.mul(*g, *g))
+                    && stabiliser
+                        .elements()
+                        .iter()
+                        .all(|&h| stabiliser.contains(group.conjugate(*g, h)))
+            })
+            .min_by(|g, h| similarity[g.index()].total_cmp(&similarity[h.index()]));
+        if let Some(g) = opposite {
+            let turned = irrep.matrix(g).dot(&fixed);
+            fixed -= &turned;
+            fixed /= fixed.dot(&fixed).sqrt();
+        }
+        let antipodal = opposite.is_some();
         let mut elements = stabiliser.left_cosets(group).representatives().to_vec();
         // The coset of the identity goes first, whatever the labels.
         if let Some(own) = elements.iter().position(|&g| stabiliser.contains(g)) {
@@ -213,7 +244,6 @@ impl Orbit {
         for (row, &g) in elements.iter().enumerate() {
             members.slice_mut(s![row, ..]).assign(&irrep.matrix(g).dot(&fixed));
         }
-        let antipodal = members.dot(&fixed).iter().any(|&cosine| cosine < -1.0 + 1e-3);
         Self {
             stabiliser,
             antipodal,
@@ -226,7 +256,10 @@ impl Orbit {
     fn place(&self, rho_set: usize, vector: ArrayView1<f64>) -> Option<Place> {
         let cosines = self.members.dot(&vector);
         let signed = |cosine: f64| if self.antipodal { cosine } else { cosine.abs() };
-        let (row, &cosine) = cosines.iter().enumerate().max_by(|(_, p), (_, q)| signed(**p).total_cmp(&signed(**q)))?;
+        let (row, &cosine) = cosines
+            .iter()
+            .enumerate()
+            .max_by(|(_, p), (_, q)| signed(**p).total_cmp(&signed(**q)))?;
         (signed(cosine) >= MEMBER_COSINE).then(|| Place {
             rho_set,
             sign: if cosine < 0.0 { -1 } else { 1 },
@@ -247,7 +280,9 @@ pub(crate) fn circuits(
     let mut circuits: Vec<RhoSetCircuit> = Vec::new();
     let mut circuit_of = vec![None; places.len()];
     for (neuron, (description, place)) in descriptions.iter().zip(places).enumerate() {
-        let (Some(description), Some(place)) = (description, place) else { continue };
+        let (Some(description), Some(place)) = (description, place) else {
+            continue;
+        };
         let left = (place.left.rho_set, place.left.sign);
         let right = (place.right.rho_set, place.right.sign);
         let positive = description.weight >= 0.0;
@@ -271,12 +306,17 @@ pub(crate) fn circuits(
     }
     circuits.sort_by_key(|c| (std::cmp::Reverse(c.neurons.len()), c.neurons.first().copied()));
     for (index, circuit) in circuits.iter_mut().enumerate() {
-        circuit.neurons.iter().for_each(|&neuron| circuit_of[neuron] = Some(index));
+        circuit
+            .neurons
+            .iter()
+            .for_each(|&neuron| circuit_of[neuron] = Some(index));
         let left = rho_sets[circuit.left.0].stabiliser.left_cosets(group);
         let right = rho_sets[circuit.right.0].stabiliser.left_cosets(group);
         let mut coefficients = std::collections::BTreeMap::<(usize, usize), f64>::new();
         for &neuron in &circuit.neurons {
-            let (Some(d), Some(place)) = (&descriptions[neuron], &places[neuron]) else { continue };
+            let (Some(d), Some(place)) = (&descriptions[neuron], &places[neuron]) else {
+                continue;
+            };
             let pair = (left.number(place.left.element), right.number(place.right.element));
             *coefficients.entry(pair).or_default() += d.weight * d.scale;
         }
@@ -289,4 +329,3 @@ pub(crate) fn circuits(
     }
     (circuits, circuit_of)
 }
-

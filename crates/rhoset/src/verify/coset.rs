@@ -32,7 +32,12 @@ pub fn verify(network: &Folded, group: &Group, explanation: &CosetExplanation) -
     let start = Instant::now();
     let checker = Checker::new(network, group, explanation)?;
     let margins = checker.margins(group);
-    Ok(Verification::from_margins(&margins, group.order(), start.elapsed().as_secs_f64(), checker.flops))
+    Ok(Verification::from_margins(
+        &margins,
+        group.order(),
+        start.elapsed().as_secs_f64(),
+        checker.flops,
+    ))
 }
 
 /// Neurons with the same H and K; those without any form a class that is idealised as zero.
@@ -118,9 +123,15 @@ impl<'a> Checker<'a> {
         let mut ideal_unembed = Array2::zeros((neurons.len(), order));
         for (row, &i) in neurons.iter().enumerate() {
             let average = |f: Array1<f64>, cosets| averaged(&f, cosets);
-            self.ideal_left.column_mut(i).assign(&average(self.network.left.column(i).to_owned(), &left));
-            self.ideal_right.column_mut(i).assign(&average(self.network.right.column(i).to_owned(), &right));
-            ideal_unembed.row_mut(row).assign(&average(self.network.unembed.row(i).to_owned(), &double));
+            self.ideal_left
+                .column_mut(i)
+                .assign(&average(self.network.left.column(i).to_owned(), &left));
+            self.ideal_right
+                .column_mut(i)
+                .assign(&average(self.network.right.column(i).to_owned(), &right));
+            ideal_unembed
+                .row_mut(row)
+                .assign(&average(self.network.unembed.row(i).to_owned(), &double));
         }
         let many = gamma(neurons.len() + 16);
         let mut table = Vec::with_capacity(left.count() * right.count());

@@ -14,7 +14,7 @@
 use std::time::Instant;
 
 use multiversion::multiversion;
-use ndarray::{Array1, Array2};
+use ndarray::{Array1, Array2, ArrayView1};
 use rayon::prelude::*;
 
 use super::Verification;
@@ -35,6 +35,12 @@ pub(super) fn gamma(terms: usize) -> f64 {
 /// Neurons that a circuit may have for each neuron of the network, before it costs more to use than to leave out.
 const PAIRS_PER_NEURON: usize = 8;
 
+/// How often [`search`] goes on in a direction that helps.
+const STEPS: usize = 4;
+
+/// Share of the neurons' summed reach that is given away for not having to look at the weakest of them: weight decay
+/// leaves many neurons that do nothing.
+const NEGLIGIBLE: f64 = 1e-5;
 
 /// Doubles that one step of the inner loop takes: a cache line.
 const LANES: usize = 8;
@@ -53,7 +59,12 @@ pub fn verify(
     let start = Instant::now();
     let checker = Checker::new(network, group, irreps, explanation)?;
     let margins = checker.margins(group);
-    Ok(Verification::from_margins(&margins, checker.order, start.elapsed().as_secs_f64(), checker.flops))
+    Ok(Verification::from_margins(
+        &margins,
+        checker.order,
+        start.elapsed().as_secs_f64(),
+        checker.flops,
+    ))
 }
 
 /// Lower bounds on the margins `f(xy | x, y) - max over z != xy of f(z | x, y)`: `[n, n]`, indexed by x and y.
@@ -75,7 +86,7 @@ pub fn margins(
 /// the verification's.
 ///
 /// Circuits with few pairs present cost more than they explain, so it tries leaving them out, then each circuit by
-/// itself, then making the circuits weaker or stronger as a whole.
+/// itself, then making each circuit weaker or stronger.
 ///
 /// # Errors
 /// As [`verify`].
@@ -94,22 +105,31 @@ pub fn search(
     let propose = |least| explanation.rho_set_explanation(network, group, irreps, least);
     let mut best = propose(0.0);
     let mut best_score = score(&best)?;
-    let mut improve = |candidate: RhoSetExplanation| -> Result<RhoSetExplanation, IdealisedError> {
+    let mut improve = |best: &mut RhoSetExplanation, candidate: RhoSetExplanation| -> Result<bool, IdealisedError> {
         let scored = score(&candidate)?;
-        if scored > best_score {
-            (best, best_score) = (candidate, scored);
+        let better = scored > best_score;
+        if better {
+            (*best, best_score) = (candidate, scored);
         }
-        Ok(best.clone())
+        Ok(better)
     };
-    let mut current = improve(propose(0.5))?;
-    current = improve(propose(0.9)).unwrap_or(current);
-    for circuit in (0..current.circuits.len()).rev() {
-        current = improve(current.without(circuit, network, group, irreps))?;
+    for least in [0.5, 0.9] {
+        improve(&mut best, propose(least))?;
     }
-    for factor in [0.9, 0.95, 1.05, 1.1] {
-        let mut scaled = current.clone();
-        scaled.circuits.iter_mut().for_each(|circuit| circuit.coefficient *= factor);
-        improve(scaled)?;
+    for circuit in (0..best.circuits.len()).rev() {
+        let without = best.without(circuit, network, group, irreps);
+        improve(&mut best, without)?;
+    }
+    for circuit in 0..best.circuits.len() {
+        for step in [0.9, 1.1, 0.97, 1.03] {
+            for _ in 0..STEPS {
+                let mut scaled = best.clone();
+                scaled.circuits[circuit].coefficient *= step;
+                if !improve(&mut best, scaled)? {
+                    break;
+                }
+            }
+        }
     }
     Ok(best)
 }
@@ -161,8 +181,12 @@ impl Checker {
             let template = circuit.tabulate(index, group, irreps)?;
             templates.push(Some(template).filter(|t| t.pairs() <= limit));
         }
+        let (negligible, reach) = negligible(network);
         let mut blocks_of: Vec<Vec<usize>> = vec![Vec::new(); templates.len() + 1];
         for (neuron, member) in explanation.members.iter().enumerate() {
+            if negligible[neuron] {
+                continue;
+            }
             let circuit = member.map(|m| m.circuit).filter(|&c| templates[c].is_some());
             blocks_of[circuit.unwrap_or(templates.len())].push(neuron);
         }
@@ -179,8 +203,9 @@ impl Checker {
             unembed: vec![0.0; order * width],
             bias: network.bias.to_vec(),
             others: Vec::new(),
-            slack: 0.0,
-            flops: 0.0,
+            // Negligible neurons may lower the correct logit and raise another, each by their reach.
+            slack: 2.0 * reach,
+            flops: 4.0 * (order * neurons) as f64,
         };
         // What every logit gets from constants and from the deviation of unembeddings: M(z) of the theorem.
         let mut common = Array1::from(checker.bias.clone());
@@ -192,16 +217,34 @@ impl Checker {
             let columns = start..start + members.len().next_multiple_of(LANES);
             start = columns.end;
             checker.fill(network, group, explanation, members, columns.start, template);
-            checker.bound_block(network, explanation, members, columns.clone(), &mut common, &mut magnitude);
+            checker.bound_block(
+                network,
+                explanation,
+                members,
+                columns.clone(),
+                &mut common,
+                &mut magnitude,
+            );
             if let Some(template) = template {
                 let factors: Vec<(usize, f64)> = members
                     .iter()
                     .map(|&i| {
                         let member = explanation.members[i].expect("members of a circuit are in it");
-                        (template.pair(member.left, member.right), member.scale * weight(explanation, i))
+                        (
+                            template.pair(member.left, member.right),
+                            member.scale * weight(explanation, i),
+                        )
                     })
                     .collect();
-                checker.bound_circuit(group, template, &factors, columns.start, &mut common, &mut ideal, &mut magnitude);
+                checker.bound_circuit(
+                    group,
+                    template,
+                    &factors,
+                    columns.start,
+                    &mut common,
+                    &mut ideal,
+                    &mut magnitude,
+                );
             }
         }
         checker.conclude(group, &common, &ideal, magnitude);
@@ -270,7 +313,11 @@ impl Checker {
         let mut unembed_norm = 0.0_f64;
         for z in 0..self.order {
             let row = &self.unembed[z * self.width..][columns.clone()];
-            common[z] += row.iter().zip(&self.offset[columns.clone()]).map(|(u, mu)| u * mu).sum::<f64>();
+            common[z] += row
+                .iter()
+                .zip(&self.offset[columns.clone()])
+                .map(|(u, mu)| u * mu)
+                .sum::<f64>();
             unembed_norm = larger(unembed_norm, row.iter().map(|u| u * u).sum());
         }
         self.slack += slack;
@@ -362,7 +409,9 @@ impl Checker {
                 second = larger(second, value);
             }
         }
-        self.others = (0..self.order).map(|z| ideal + if z == best { second } else { first }).collect();
+        self.others = (0..self.order)
+            .map(|z| ideal + if z == best { second } else { first })
+            .collect();
         self.flops += 10.0 * (self.order * self.order * self.width) as f64;
     }
 
@@ -435,6 +484,35 @@ fn row_margins(checker: &Checker, row: &Row, margins: &mut [f64]) {
     }
 }
 
+/// Neurons that even together can hardly move a logit, and how much they can: `max |u - mean u| * max activation`
+/// bounds what one adds to any logit, apart from a constant common to all logits.
+fn negligible(network: &Folded) -> (Vec<bool>, f64) {
+    let largest = |f: ArrayView1<f64>| f.iter().copied().fold(f64::NEG_INFINITY, larger);
+    let reach: Vec<f64> = (0..network.neurons())
+        .map(|i| {
+            let unembed = network.unembed.row(i);
+            let mean = unembed.sum() / unembed.len() as f64;
+            let votes = unembed.iter().fold(0.0, |m, u| larger(m, (u - mean).abs()));
+            let (left, right) = (largest(network.left.column(i)), largest(network.right.column(i)));
+            let folding = network.left_error[i] + network.right_error[i];
+            let rounding = gamma(8) * (left.abs() + right.abs() + folding);
+            votes * (relu(left + right + folding) + rounding) * (1.0 + gamma(8))
+        })
+        .collect();
+    let budget = NEGLIGIBLE * reach.iter().sum::<f64>();
+    let mut order: Vec<usize> = (0..reach.len()).collect();
+    order.sort_by(|&i, &j| reach[i].total_cmp(&reach[j]));
+    let (mut negligible, mut total) = (vec![false; reach.len()], 0.0);
+    for i in order {
+        // Never for NaN.
+        if total + reach[i] <= budget {
+            negligible[i] = true;
+            total += reach[i];
+        }
+    }
+    (negligible, total * (1.0 + gamma(reach.len() + 8)))
+}
+
 /// `max(t, 0)`, but NaN for NaN, so that what is no number proves nothing.
 #[inline(always)]
 pub(super) fn relu(t: f64) -> f64 {
@@ -455,7 +533,11 @@ fn weight(explanation: &RhoSetExplanation, neuron: usize) -> f64 {
 fn check(network: &Folded, group: &Group, explanation: &RhoSetExplanation) -> Result<(), IdealisedError> {
     check_network(network, group)?;
     let neurons = network.neurons();
-    for described in [explanation.members.len(), explanation.offsets.len(), explanation.weights.len()] {
+    for described in [
+        explanation.members.len(),
+        explanation.offsets.len(),
+        explanation.weights.len(),
+    ] {
         if described != neurons {
             return Err(IdealisedError::WrongNeurons { described, neurons });
         }
