@@ -59,12 +59,7 @@ pub fn verify(
     let start = Instant::now();
     let checker = Checker::new(network, group, irreps, explanation)?;
     let margins = checker.margins(group);
-    Ok(Verification::from_margins(
-        &margins,
-        checker.order,
-        start.elapsed().as_secs_f64(),
-        checker.flops,
-    ))
+    Ok(conclude(&margins, checker.order, start, checker.flops))
 }
 
 /// Lower bounds on the margins `f(xy | x, y) - max over z != xy of f(z | x, y)`: `[n, n]`, indexed by x and y.
@@ -431,6 +426,31 @@ impl Checker {
             row_margins(self, &row, margins);
         });
         margins
+    }
+}
+
+/// What margin bounds prove of accuracy and cross-entropy, by `-log p <= log(1 + (n - 1) exp(-margin))`.
+pub(super) fn conclude(margins: &[f64], order: usize, start: Instant, flops: f64) -> Verification {
+    let rivals = (order as f64 - 1.0).ln();
+    let loss = |margin: f64| {
+        let exponent = rivals - margin;
+        if exponent > 0.0 {
+            exponent + (-exponent).exp().ln_1p()
+        } else {
+            exponent.exp().ln_1p()
+        }
+    };
+    let certified_pairs = margins.iter().filter(|&&margin| margin > 0.0).count();
+    let cross_entropy = margins.iter().map(|&margin| loss(margin)).sum::<f64>() / margins.len() as f64;
+    // Roundings of n^2 terms, none negative, and of the functions.
+    let cross_entropy = cross_entropy * (1.0 + gamma(margins.len() + 64)) + f64::MIN_POSITIVE;
+    Verification {
+        pairs: margins.len(),
+        certified_pairs,
+        accuracy_bound: certified_pairs as f64 / margins.len() as f64,
+        cross_entropy_bound: Some(cross_entropy).filter(|bound| bound.is_finite()),
+        seconds: start.elapsed().as_secs_f64(),
+        flops,
     }
 }
 
