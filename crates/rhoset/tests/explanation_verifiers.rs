@@ -388,7 +388,7 @@ fn a_perfect_explanation_proves_every_pair() {
     let (group, irreps, network, told) = proved();
     let proof = rho_set::verify(&network, &group, &irreps, &told).expect("a well-formed explanation");
     assert_eq!((proof.certified_pairs, proof.pairs), (36, 36));
-    assert!(proof.accuracy_bound == 1.0 && proof.flops > 0.0);
+    assert!(proof.accuracy_bound == 1.0 && proof.flops > 0);
 }
 
 #[test]

@@ -6,8 +6,10 @@
 
 pub mod brute;
 pub mod cascade;
+pub mod coset;
 pub mod loss;
 pub mod orbit;
+pub mod rho_set;
 pub mod rounding;
 
 use std::time::Instant;

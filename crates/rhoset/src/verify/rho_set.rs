@@ -17,19 +17,16 @@ use multiversion::multiversion;
 use ndarray::{Array1, Array2, ArrayView1};
 use rayon::prelude::*;
 
-use super::Verification;
+use super::{Verification, rounding};
 use crate::explain::Explanation;
 use crate::explain::idealised::{IdealisedError, RhoSetExplanation, Template};
 use crate::group::{Element, Group};
 use crate::irrep::Irreps;
 use crate::network::{Activation, Folded};
 
-/// Half the spacing of float64 at 1: the relative error of one rounding.
-const UNIT: f64 = f64::EPSILON / 2.0;
-
-/// Relative error of a sum or product of `terms` roundings, twice over, so that the bounds' own rounding is covered.
+/// Twice `gamma_k` of float64, so that the rounding of the bounds themselves is covered.
 pub(super) fn gamma(terms: usize) -> f64 {
-    2.0 * terms as f64 * UNIT / (1.0 - 2.0 * terms as f64 * UNIT)
+    2.0 * rounding::gamma(terms, rounding::UNIT)
 }
 
 /// Neurons that a circuit may have for each neuron of the network, before it costs more to use than to leave out.
@@ -431,6 +428,8 @@ impl Checker {
 
 /// What margin bounds prove of accuracy and cross-entropy, by `-log p <= log(1 + (n - 1) exp(-margin))`.
 pub(super) fn conclude(margins: &[f64], order: usize, start: Instant, flops: f64) -> Verification {
+    let certified_pairs = margins.iter().filter(|&&margin| margin > 0.0).count();
+    let seconds = start.elapsed().as_secs_f64();
     let rivals = (order as f64 - 1.0).ln();
     let loss = |margin: f64| {
         let exponent = rivals - margin;
@@ -440,17 +439,16 @@ pub(super) fn conclude(margins: &[f64], order: usize, start: Instant, flops: f64
             exponent.exp().ln_1p()
         }
     };
-    let certified_pairs = margins.iter().filter(|&&margin| margin > 0.0).count();
     let cross_entropy = margins.iter().map(|&margin| loss(margin)).sum::<f64>() / margins.len() as f64;
-    // Roundings of n^2 terms, none negative, and of the functions.
-    let cross_entropy = cross_entropy * (1.0 + gamma(margins.len() + 64)) + f64::MIN_POSITIVE;
+    // Roundings of n^2 terms, none negative, and of the functions, whose exponents are below 750 where they matter.
+    let cross_entropy = cross_entropy * (1.0 + gamma(margins.len() + 4096)) + f64::MIN_POSITIVE;
     Verification {
         pairs: margins.len(),
         certified_pairs,
         accuracy_bound: certified_pairs as f64 / margins.len() as f64,
         cross_entropy_bound: Some(cross_entropy).filter(|bound| bound.is_finite()),
-        seconds: start.elapsed().as_secs_f64(),
-        flops,
+        seconds,
+        flops: flops as u64,
     }
 }
 
