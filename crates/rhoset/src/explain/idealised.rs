@@ -5,7 +5,7 @@
 //! `(phi(g^-1 .), psi(. k), gamma(g^-1 . k))` for the pairs of cosets (gH, kK). The invariances hold exactly, not to
 //! rounding: a template stores one number for each coset. So the idealised network is exactly bi-equivariant,
 //! `F(g z h | g x, y h) = F(z | x, y)`, as a function over the real numbers, and nothing has to be known of the matrices
-//! it came from (`docs/soundness.md`, rho-set verifier).
+//! it came from (`docs/soundness-explanations.md`).
 
 use ndarray::{Array1, Array2, ArrayView1};
 use serde::{Deserialize, Serialize};

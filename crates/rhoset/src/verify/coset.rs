@@ -11,7 +11,7 @@
 //! ```
 //!
 //! with err as in [`super::rho_set`]. Where classes do not each favour xy, as on S5, this proves nothing, and the figure
-//! says so (Stander et al. 2024; Wu et al. 2025, section 6). Soundness: `docs/soundness.md`, coset verifier.
+//! says so (Stander et al. 2024; Wu et al. 2025, section 6). Soundness: `docs/soundness-explanations.md`.
 
 use std::collections::BTreeMap;
 use std::time::Instant;

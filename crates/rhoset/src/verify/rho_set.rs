@@ -7,7 +7,7 @@
 //! f(xy | x, y)  >  max over w != e of F(w)  +  err(x, y)
 //! ```
 //!
-//! and err is bounded by Cauchy-Schwarz over the neurons, O(m) for each pair (`docs/soundness.md`, rho-set verifier).
+//! and err is bounded by Cauchy-Schwarz over the neurons, O(m) for each pair (`docs/soundness-explanations.md`).
 //! Beside the paper's bound, neurons have weights in the norms, each circuit has a norm of its own, constants are split
 //! off activations and logits, and neurons of one pair are merged. Wu et al. 2025, section 6.
 
@@ -468,6 +468,7 @@ struct Row<'a> {
 ))]
 fn row_margins(checker: &Checker, row: &Row, margins: &mut [f64]) {
     let width = checker.width;
+    let stretch = 1.0 + gamma(width + 16);
     for (y, (margin, xy)) in margins.iter_mut().zip(row.products).enumerate() {
         let right = &checker.right[y * width..][..width];
         let ideal_right = &checker.ideal_right[y * width..][..width];
@@ -492,7 +493,7 @@ fn row_margins(checker: &Checker, row: &Row, margins: &mut [f64]) {
                 at += LANES;
             }
             let norm = squares.iter().sum::<f64>().sqrt();
-            error += block.unembed_norm * (norm * (1.0 + 1e-12) + block.rounding);
+            error += block.unembed_norm * (norm * stretch + block.rounding);
         }
         let logit = logits.iter().sum::<f64>() + checker.bias[xy.index()];
         let others = checker.others[xy.index()];
@@ -566,7 +567,7 @@ fn check(network: &Folded, group: &Group, explanation: &RhoSetExplanation) -> Re
             let inside = member.circuit < explanation.circuits.len()
                 && member.left.index() < order
                 && member.right.index() < order;
-            if !inside || !(member.scale > 0.0 && member.scale.is_finite()) {
+            if !(inside && member.scale > 0.0 && member.scale.is_finite()) {
                 return Err(IdealisedError::WrongMember { neuron, member });
             }
         }
