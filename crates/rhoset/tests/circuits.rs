@@ -66,9 +66,7 @@ fn planted_network(group: &Group, stabiliser: &Subgroup, rows: usize, noise: f64
 }
 
 fn assert_sound(folded: &Folded, group: &Group, circuits: &Circuits) {
-    let margins = orbit_margins(folded, group, circuits)
-        .expect("indices are in range")
-        .margins;
+    let margins = orbit_margins(folded, group, circuits).expect("indices are in range");
     let tier = OrbitTier::new(folded, group, circuits).expect("indices are in range");
     for x in group.elements() {
         let logits = evaluate::logits_of_row(folded, x);

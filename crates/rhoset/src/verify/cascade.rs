@@ -1,10 +1,16 @@
 //! The cascade: every pair (x, y) decided by the cheapest bound that suffices.
 
+use super::loss::cross_entropy_of_margin;
 use super::orbit::{OrbitError, OrbitTier};
+use super::rounding::OUTWARD;
+use super::spectral::SpectralTier;
+use super::{Verification, brute};
 use crate::explain::circuit::Circuits;
 use crate::group::{Element, Group};
-use crate::network::Folded;
+use crate::irrep::Irreps;
+use crate::network::{Activation, Folded, Network};
 use ndarray::Array2;
+use rayon::prelude::*;
 
 /// The correct logits `f(xy | x, y)` from below: one dot product of length m per pair, in float32 with its rounding bounded.
 pub struct CorrectLogits {
@@ -100,33 +106,244 @@ fn correct_logits(left: &[f32], right: &[f32], unembed: &[f32], products: &[Elem
     }
 }
 
-/// What the orbit tier and the correct logits prove.
-pub struct Decided {
-    /// `[n, n]`: lower bounds on the margin.
-    pub margins: Array2<f64>,
-    /// Flops spent.
-    pub flops: u64,
-}
-
 /// Lower bounds on every margin from the orbit tier: correct logit less row bounds.
 ///
 /// # Errors
 /// If the circuits speak of neurons or points that do not exist.
-pub fn orbit_margins(folded: &Folded, group: &Group, circuits: &Circuits) -> Result<Decided, OrbitError> {
-    let n = folded.order();
+pub fn orbit_margins(folded: &Folded, group: &Group, circuits: &Circuits) -> Result<Array2<f64>, OrbitError> {
     let tier = OrbitTier::new(folded, group, circuits)?;
-    let logits = CorrectLogits::new(folded);
+    Ok(margins(folded, group, &tier, &CorrectLogits::new(folded)))
+}
+
+fn margins(folded: &Folded, group: &Group, tier: &OrbitTier, logits: &CorrectLogits) -> Array2<f64> {
+    let n = folded.order();
     let mut margins = Array2::zeros((n, n));
-    let mut bounds = vec![0.0; n];
-    for x in group.elements() {
-        tier.row_bounds(x, &mut bounds);
-        let mut row = margins.row_mut(x.index());
-        let row = row.as_slice_mut().expect("standard layout");
-        logits.row(group, x, row);
-        row.iter_mut().zip(&bounds).for_each(|(margin, bound)| *margin -= bound);
+    let rows = margins.as_slice_mut().expect("standard layout");
+    rows.par_chunks_mut(n.max(1))
+        .enumerate()
+        .with_min_len(16)
+        .for_each_init(
+            || vec![0.0; n],
+            |bounds, (x, row)| {
+                let x = Element(x as u16);
+                tier.row_bounds(x, bounds);
+                logits.row(group, x, row);
+                row.iter_mut()
+                    .zip(bounds.iter())
+                    .for_each(|(margin, bound)| *margin -= bound);
+            },
+        );
+    margins
+}
+
+/// How many pairs each tier decided.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Tiers {
+    /// Row maxima of the orbit tables: O(1) per pair besides the correct logit.
+    pub orbit: usize,
+    /// The orbit tables at every z: O(n) per pair.
+    pub tables: usize,
+    /// Logits in a few irreps: O(mD + nD) per pair.
+    pub spectral: usize,
+    /// All logits exactly, right or wrong: O(mn) per pair.
+    pub exact: usize,
+    /// Decided by no tier.
+    pub undecided: usize,
+}
+
+/// What the cascade proved.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// The claim; `seconds` is left at zero.
+    pub verification: Verification,
+    /// Which tier decided how many pairs.
+    pub tiers: Tiers,
+}
+
+/// Which circuits the cascade uses: those that save more than they cost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// One entry per circuit; all false: the orbit tier is left out.
+    pub circuits: Vec<bool>,
+}
+
+impl Plan {
+    /// Tries all circuits, all but the dear ones, and none, and takes what promises the least time.
+    ///
+    /// Part of the search for an explanation, not of the verification: the verifier uses any plan soundly.
+    ///
+    /// # Errors
+    /// If the circuits speak of neurons or points that do not exist.
+    pub fn new(folded: &Folded, group: &Group, circuits: &Circuits) -> Result<Self, OrbitError> {
+        let (n, m) = (folded.order(), folded.neurons());
+        let brute = (2 * m * n * n * n) as f64;
+        let cost = |i: usize| {
+            let circuit = &circuits.circuits[i];
+            (circuit.kernels.len() * circuit.left.len() * circuit.right.len() * n) as f64
+        };
+        let logits = CorrectLogits::new(folded);
+        let mut best = (
+            1.0,
+            Self {
+                circuits: vec![false; circuits.circuits.len()],
+            },
+        );
+        for limit in [f64::INFINITY, 1e-3 * brute, 2e-4 * brute] {
+            let chosen: Vec<bool> = (0..circuits.circuits.len()).map(|i| cost(i) <= limit).collect();
+            if !chosen.contains(&true) {
+                continue;
+            }
+            // Looking things up runs about a twelfth as fast as a matrix product, ten operations to the entry.
+            let tables: f64 =
+                (0..chosen.len()).filter(|&i| chosen[i]).map(cost).sum::<f64>() * 120.0 + 40.0 * (n * n) as f64 * 12.0;
+            let correct = (4 * m * n * n) as f64 * 4.0;
+            if (tables + correct) / brute >= best.0 {
+                continue;
+            }
+            let tier = OrbitTier::with(folded, group, circuits, |i| chosen[i])?;
+            let margins = margins(folded, group, &tier, &logits);
+            let undecided = margins
+                .iter()
+                .filter(|&&margin| margin.is_nan() || margin <= 0.0)
+                .count() as f64;
+            let share = (tables + correct) / brute + undecided / (n * n) as f64;
+            if share < best.0 {
+                best = (share, Self { circuits: chosen });
+            }
+        }
+        Ok(best.1)
     }
-    Ok(Decided {
-        margins,
-        flops: tier.flops + (4 * n * n * folded.neurons()) as u64,
+}
+
+/// Proves the exact accuracy: orbit tier, then every logit of what it leaves.
+///
+/// # Errors
+/// If the circuits speak of neurons or points that do not exist.
+///
+/// # Panics
+/// If `folded` is not the network's own or `group` has another order.
+pub fn cascade(
+    network: &Network,
+    folded: &Folded,
+    group: &Group,
+    circuits: &Circuits,
+    plan: &Plan,
+) -> Result<Outcome, OrbitError> {
+    let (n, m) = (folded.order(), folded.neurons());
+    if folded.activation != Activation::Relu || !plan.circuits.contains(&true) {
+        let verification = brute::verify(network, folded, group);
+        return Ok(Outcome {
+            verification,
+            tiers: Tiers {
+                exact: n * n,
+                ..Tiers::default()
+            },
+        });
+    }
+    let chosen = |i: usize| plan.circuits.get(i).copied().unwrap_or(false);
+    let (tier, logits) = rayon::join(
+        || OrbitTier::with(folded, group, circuits, chosen),
+        || CorrectLogits::new(folded),
+    );
+    let tier = tier?;
+    let margins = margins(folded, group, &tier, &logits);
+    let undecided = pairs_where(&margins, |margin| margin.is_nan() || margin <= 0.0);
+    let mut right = n * n - undecided.len();
+    if !undecided.is_empty() {
+        let decided = brute::Brute::new(network, folded, group).decide(&undecided);
+        right += decided.into_iter().filter(|&is_right| is_right).count();
+    }
+    let flops = tier.flops + (4 * m * n * n + 2 * m * n * undecided.len()) as u64;
+    let tiers = Tiers {
+        orbit: n * n - undecided.len(),
+        exact: undecided.len(),
+        ..Tiers::default()
+    };
+    Ok(Outcome {
+        verification: Verification::new(n * n, right, flops),
+        tiers,
     })
+}
+
+/// Proves what the explanation alone proves: orbit tier, then its tables at every z, then logits in a few irreps. No
+/// logit but the correct one is evaluated exactly. Bounds the loss as well.
+///
+/// # Errors
+/// If the circuits speak of neurons or points that do not exist.
+pub fn explained(folded: &Folded, group: &Group, circuits: &Circuits, irreps: &Irreps) -> Result<Outcome, OrbitError> {
+    let (n, m) = (folded.order(), folded.neurons());
+    let mut tiers = Tiers::default();
+    let (mut bounds, mut flops);
+    if folded.activation == Activation::Relu {
+        let tier = OrbitTier::new(folded, group, circuits)?;
+        let logits = CorrectLogits::new(folded);
+        bounds = margins(folded, group, &tier, &logits);
+        flops = tier.flops + (4 * m * n * n) as u64;
+        let undecided = |margin: f64| margin.is_nan() || margin <= 0.0;
+        tiers.orbit = bounds.iter().filter(|&&margin| !undecided(margin)).count();
+        // A look at every z pays only where the row maxima were not hopeless.
+        if 20 * tiers.orbit >= n * n {
+            let mut correct = vec![0.0; n];
+            for x in group.elements() {
+                let row = bounds.row_mut(x.index()).into_slice().expect("standard layout");
+                if !row.iter().any(|&margin| undecided(margin)) {
+                    continue;
+                }
+                logits.row(group, x, &mut correct);
+                for y in group
+                    .elements()
+                    .filter(|y| undecided(row[y.index()]))
+                    .collect::<Vec<_>>()
+                {
+                    row[y.index()] = correct[y.index()] - tier.pair_bound(group, x, y);
+                    tiers.tables += usize::from(row[y.index()] > 0.0);
+                    flops += 5 * n as u64;
+                }
+            }
+        }
+    } else {
+        bounds = Array2::from_elem((n, n), f64::NEG_INFINITY);
+        flops = 0;
+    }
+    let undecided = pairs_where(&bounds, |margin| margin.is_nan() || margin <= 0.0);
+    if !undecided.is_empty() {
+        let tier = SpectralTier::new(folded, group, irreps, SPECTRAL_ENERGY);
+        let found: Vec<(Element, Vec<Element>, Vec<f64>)> = group
+            .elements()
+            .collect::<Vec<_>>()
+            .into_par_iter()
+            .map(|x| {
+                let ys: Vec<Element> = undecided.iter().filter(|(a, _)| *a == x).map(|&(_, y)| y).collect();
+                let margins = tier.margins(group, x, &ys);
+                (x, ys, margins)
+            })
+            .collect();
+        for (x, ys, margins) in found {
+            for (y, margin) in ys.into_iter().zip(margins) {
+                let bound = &mut bounds[[x.index(), y.index()]];
+                *bound = if *bound >= margin { *bound } else { margin };
+                tiers.spectral += usize::from(*bound > 0.0);
+            }
+        }
+        flops += tier.table_flops() + undecided.len() as u64 * tier.pair_flops();
+    }
+    tiers.undecided = bounds
+        .iter()
+        .filter(|&&margin| margin.is_nan() || margin <= 0.0)
+        .count();
+    let mut verification = Verification::new(n * n, n * n - tiers.undecided, flops);
+    let loss: f64 = bounds.iter().map(|&margin| cross_entropy_of_margin(margin, n)).sum();
+    verification.cross_entropy_bound = Some(loss / (n * n) as f64 * OUTWARD).filter(|bound| bound.is_finite());
+    Ok(Outcome { verification, tiers })
+}
+
+/// Share of the scaled unembedding that the irreps of the spectral tier carry.
+const SPECTRAL_ENERGY: f64 = 0.995;
+
+fn pairs_where(margins: &Array2<f64>, predicate: impl Fn(f64) -> bool) -> Vec<(Element, Element)> {
+    margins
+        .indexed_iter()
+        .filter(|&(_, &margin)| predicate(margin))
+        .map(|((x, y), _)| (Element(x as u16), Element(y as u16)))
+        .collect()
 }

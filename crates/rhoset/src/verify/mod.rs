@@ -11,6 +11,7 @@ pub mod loss;
 pub mod orbit;
 pub mod rho_set;
 pub mod rounding;
+pub mod spectral;
 
 use std::time::Instant;
 

@@ -9,7 +9,7 @@
 //! with tables T, T_R, T_L from the equivariant parts of the circuits (`docs/soundness.md`, Theorem 4), A and B what depends
 //! on one of x and y alone, and `|rest| <= slack(z)` for every x and y (Theorems 3 and 5). A pair is decided by row maxima.
 
-const UNIT: f64 = f64::EPSILON / 2.0;
+use super::rounding::UNIT;
 use crate::explain::circuit::{Circuit, Circuits};
 use crate::group::{Element, Group};
 use crate::network::Folded;
@@ -101,6 +101,19 @@ impl OrbitTier {
     /// # Errors
     /// If the circuits speak of neurons or points that do not exist.
     pub fn new(folded: &Folded, group: &Group, circuits: &Circuits) -> Result<Self, OrbitError> {
+        Self::with(folded, group, circuits, |_| true)
+    }
+
+    /// The same with some of the circuits only; the neurons of the others count as unexplained.
+    ///
+    /// # Errors
+    /// As [`OrbitTier::new`].
+    pub fn with(
+        folded: &Folded,
+        group: &Group,
+        circuits: &Circuits,
+        chosen: impl Fn(usize) -> bool,
+    ) -> Result<Self, OrbitError> {
         let (n, m) = (folded.order(), folded.neurons());
         check(circuits, n, m)?;
         let mut flops = 0_u64;
@@ -114,7 +127,7 @@ impl OrbitTier {
         let mut magnitude = largest(folded.bias.iter());
         let mut explained = vec![false; m];
         let mut longest_sum = (m + 64) as f64;
-        for circuit in &circuits.circuits {
+        for (_, circuit) in circuits.circuits.iter().enumerate().filter(|&(i, _)| chosen(i)) {
             let mut parts = CircuitParts::new(circuit, folded, group, &mut slack, &mut flops);
             parts.add_separable(&mut of_x, &mut of_y, &mut flops);
             parts.add_kernels(&mut two_sided, &mut right, &mut left, &mut slack, &mut flops);
