@@ -169,7 +169,7 @@ pub struct CircuitOptions {
     pub negligible: f64,
     /// Kernels whose singular value is below this share of the activations' norm are left out and bounded.
     pub kernel_share: f64,
-    /// Circuits with more pairs of points than this are left unexplained: their tables would cost more than they prove.
+    /// Circuits with `|P| |Q| (|P| + |Q|)` beyond this are left unexplained: their tables cost more than they prove.
     pub largest: usize,
 }
 
@@ -179,7 +179,7 @@ impl Default for CircuitOptions {
             tolerance: 0.02,
             negligible: 1e-5,
             kernel_share: 1e-3,
-            largest: 1000,
+            largest: 20_000,
         }
     }
 }
@@ -226,7 +226,8 @@ pub fn find_circuits(folded: &Folded, group: &Group, options: CircuitOptions) ->
     let mut unexplained = Vec::new();
     for (slot, &neuron) in order.iter().enumerate() {
         let (l, r) = (&left.places[slot], &right.places[slot]);
-        if left.sets[l.set].len() * right.sets[r.set].len() > options.largest {
+        let (a, b) = (left.sets[l.set].len(), right.sets[r.set].len());
+        if a * b * (a + b) > options.largest {
             unexplained.push(neuron);
             continue;
         }

@@ -5,7 +5,7 @@ use super::orbit::{OrbitError, OrbitTier};
 use super::rounding::OUTWARD;
 use super::spectral::SpectralTier;
 use super::{Verification, brute};
-use crate::explain::circuit::Circuits;
+use crate::explain::circuit::{Circuits, Kernel};
 use crate::group::{Element, Group};
 use crate::irrep::Irreps;
 use crate::network::{Activation, Folded, Network};
@@ -177,9 +177,12 @@ impl Plan {
     pub fn new(folded: &Folded, group: &Group, circuits: &Circuits) -> Result<Self, OrbitError> {
         let (n, m) = (folded.order(), folded.neurons());
         let brute = (2 * m * n * n * n) as f64;
-        let cost = |i: usize| {
+        let cost = |i: usize| -> f64 {
             let circuit = &circuits.circuits[i];
-            (circuit.kernels.len() * circuit.left.len() * circuit.right.len() * n) as f64
+            let (a, b) = (circuit.left.len(), circuit.right.len());
+            let kernels = circuit.kernels.iter();
+            let one_sided = |k: &Kernel| usize::from(k.right.is_some()) * a + usize::from(k.left.is_some()) * b;
+            kernels.map(|k| (a * b * (1 + one_sided(k) / 8) * n) as f64).sum()
         };
         let logits = CorrectLogits::new(folded);
         let mut best = (
