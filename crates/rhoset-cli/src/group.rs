@@ -3,6 +3,8 @@
 use std::process::ExitCode;
 
 use comfy_table::{CellAlignment, Table, presets};
+use num_complex::Complex64;
+use rhoset::group::character::{Character, characters};
 use rhoset::group::lattice::{SubgroupClass, abelian_subgroup_count, subgroup_classes};
 use rhoset::group::{ConjugacyClasses, Group, Subgroup, gap, name, spec};
 use serde_json::json;
@@ -27,6 +29,10 @@ pub(crate) struct GroupArguments {
 const LARGEST_LISTED: usize = 720;
 /// More subgroups than this are not searched for, in time and memory.
 const MOST_SUBGROUPS: usize = 2_000_000;
+/// More irreps than this are not computed.
+const MOST_CHARACTERS: usize = 1_000;
+/// A character table of more columns does not fit a terminal.
+const MOST_COLUMNS: usize = 24;
 /// More classes of subgroups than this are not printed.
 const MOST_PRINTED: usize = 200;
 
@@ -37,9 +43,11 @@ pub(crate) fn run(arguments: GroupArguments) -> anyhow::Result<ExitCode> {
     } else {
         None
     };
+    let classes = group.conjugacy_classes();
     let report = Report {
         name: name::identify(&group),
-        classes: group.conjugacy_classes(),
+        characters: (classes.count() <= MOST_CHARACTERS).then(|| characters(&group, &classes)),
+        classes,
         subgroups: Subgroups::find(&group, arguments.subgroups),
         gap_name,
         group,
@@ -59,6 +67,8 @@ struct Report {
     gap_name: Option<String>,
     classes: ConjugacyClasses,
     subgroups: Subgroups,
+    /// None where there are too many.
+    characters: Option<Vec<Character>>,
 }
 
 /// The subgroups, as far as they were looked for.
@@ -130,7 +140,20 @@ impl Report {
             "centre": self.brief(&group.centre()),
             "commutator_subgroup": self.brief(&group.commutator_subgroup(&Subgroup::whole(group))),
             "conjugacy_classes": classes.collect::<Vec<_>>(),
+            "irreps": self.characters.as_ref().map(|all| all.iter().map(|c| self.irrep_json(c)).collect::<Vec<_>>()),
             "subgroups": subgroups,
+        })
+    }
+
+    fn irrep_json(&self, character: &Character) -> serde_json::Value {
+        let values = (0..self.classes.count())
+            .map(|class| character.value(class))
+            .map(|value| [value.re, value.im]);
+        json!({
+            "degree": character.degree(),
+            "frobenius_schur": character.frobenius_schur(),
+            "kernel": self.brief(&character.kernel(&self.group, &self.classes)),
+            "character": values.collect::<Vec<_>>(),
         })
     }
 
@@ -156,6 +179,10 @@ impl Report {
     fn text(&self) -> String {
         let mut text = self.summary();
         text += &section("Conjugacy classes", &self.class_table(), self.classes.count());
+        match &self.characters {
+            Some(characters) => text += &self.irreps_text(characters),
+            None => text += &format!("\nIrreps: more than {MOST_CHARACTERS}, too many to find.\n"),
+        }
         text += &match &self.subgroups {
             Subgroups::Listed(classes) => section(
                 "Subgroups up to conjugacy",
@@ -222,6 +249,41 @@ impl Report {
         right(table, &[1, 2])
     }
 
+    /// The complex irreps, then their characters where the table fits a terminal.
+    fn irreps_text(&self, characters: &[Character]) -> String {
+        let mut irreps = columns(&["irrep", "degree", "type", "kernel"]);
+        for (i, character) in characters.iter().enumerate().take(MOST_PRINTED) {
+            let kind = match character.frobenius_schur() {
+                1 => "real",
+                0 => "complex",
+                _ => "quaternionic",
+            };
+            let kernel = name::describe(&self.group, &character.kernel(&self.group, &self.classes));
+            irreps.add_row([
+                format!("X{}", i + 1),
+                character.degree().to_string(),
+                kind.into(),
+                kernel,
+            ]);
+        }
+        let irreps = section("Complex irreps", &right(irreps, &[1]), characters.len());
+        if characters.len() > MOST_COLUMNS {
+            return format!("{irreps}\nCharacter table: too wide to print, see --json.\n");
+        }
+        let names = self.classes.names();
+        let mut table = columns(&[&[""], &names.iter().map(String::as_str).collect::<Vec<_>>()[..]].concat());
+        for (i, character) in characters.iter().enumerate() {
+            let values = (0..characters.len()).map(|class| number(character.value(class)));
+            table.add_row([format!("X{}", i + 1)].into_iter().chain(values));
+        }
+        irreps
+            + &section(
+                "Character table",
+                &right(table, &(1..=characters.len()).collect::<Vec<_>>()),
+                0,
+            )
+    }
+
     fn subgroup_table(&self, classes: &[SubgroupClass]) -> Table {
         let mut table = columns(&["subgroup", "order", "conjugates", "generators"]);
         for class in classes.iter().take(MOST_PRINTED) {
@@ -275,5 +337,26 @@ fn count(number: usize, noun: &str) -> String {
         1 => format!("1 {noun}"),
         _ if noun.ends_with('s') => format!("{number} {noun}es"),
         _ => format!("{number} {noun}s"),
+    }
+}
+
+/// An integer as such, other values to three decimals: `-1`, `1.618`, `i`, `-0.500+0.866i`.
+fn number(value: Complex64) -> String {
+    let part = |x: f64| {
+        if x.fract() == 0.0 {
+            format!("{x:.0}")
+        } else {
+            format!("{x:.3}")
+        }
+    };
+    let imaginary = match value.im {
+        1.0 => "i".into(),
+        -1.0 => "-i".into(),
+        im => format!("{}i", part(im)),
+    };
+    match (value.re, value.im) {
+        (re, 0.0) => part(re),
+        (0.0, _) => imaginary,
+        (re, im) => format!("{}{}{imaginary}", part(re), if im > 0.0 { "+" } else { "" }),
     }
 }

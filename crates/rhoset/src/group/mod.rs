@@ -4,6 +4,7 @@
 //! `0..n`; `table[x][y]` is the product `x * y`; permutations compose as `(x * y)(i) = x(y(i))`.
 
 pub mod action;
+pub mod character;
 pub(crate) mod classes;
 mod element_set;
 pub mod family;
