@@ -1,12 +1,16 @@
 //! `rhoset group SPEC`: what there is to know about a group.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::process::ExitCode;
 
 use comfy_table::{CellAlignment, Table, presets};
 use num_complex::Complex64;
 use rhoset::group::character::{Character, characters};
 use rhoset::group::lattice::{SubgroupClass, abelian_subgroup_count, subgroup_classes};
-use rhoset::group::{ConjugacyClasses, Group, Subgroup, gap, name, spec};
+use rhoset::group::name::{describe, identify};
+use rhoset::group::{ConjugacyClasses, Group, Subgroup, gap, spec};
+use rhoset::irrep::Irreps;
 use serde_json::json;
 
 /// Classes, character table, irreps and subgroups of a group.
@@ -31,6 +35,8 @@ const LARGEST_LISTED: usize = 720;
 const MOST_SUBGROUPS: usize = 2_000_000;
 /// More irreps than this are not computed.
 const MOST_CHARACTERS: usize = 1_000;
+/// With more irreps than this their matrices take longer than the rest together.
+const MOST_NAMED: usize = 128;
 /// A character table of more columns does not fit a terminal.
 const MOST_COLUMNS: usize = 24;
 /// More classes of subgroups than this are not printed.
@@ -45,8 +51,9 @@ pub(crate) fn run(arguments: GroupArguments) -> anyhow::Result<ExitCode> {
     };
     let classes = group.conjugacy_classes();
     let report = Report {
-        name: name::identify(&group),
-        characters: (classes.count() <= MOST_CHARACTERS).then(|| characters(&group, &classes)),
+        name: identify(&group),
+        irreps: find_irreps(&group, &classes)?,
+        names: RefCell::default(),
         classes,
         subgroups: Subgroups::find(&group, arguments.subgroups),
         gap_name,
@@ -68,7 +75,58 @@ struct Report {
     classes: ConjugacyClasses,
     subgroups: Subgroups,
     /// None where there are too many.
-    characters: Option<Vec<Character>>,
+    irreps: Option<Vec<NamedCharacter>>,
+    /// Names of subgroups met so far: kernels repeat, and naming a large one takes time.
+    names: RefCell<HashMap<Subgroup, String>>,
+}
+
+/// The exact character of an irrep, under the name that explanations use.
+struct NamedCharacter {
+    name: String,
+    character: Character,
+}
+
+/// The characters in the order of the irreps. Matrices, which give the names, are only made for groups of order up to
+/// [`LARGEST_LISTED`] with at most [`MOST_NAMED`] irreps; beyond that the irreps are numbered.
+fn find_irreps(group: &Group, classes: &ConjugacyClasses) -> anyhow::Result<Option<Vec<NamedCharacter>>> {
+    if classes.count() > MOST_CHARACTERS {
+        return Ok(None);
+    }
+    let mut characters = characters(group, classes);
+    if group.order() > LARGEST_LISTED || classes.count() > MOST_NAMED {
+        let named = characters.into_iter().enumerate();
+        return Ok(Some(
+            named
+                .map(|(i, character)| NamedCharacter {
+                    name: format!("X{}", i + 1),
+                    character,
+                })
+                .collect(),
+        ));
+    }
+    let irreps = Irreps::new(group, 0)?;
+    let mut named = Vec::with_capacity(characters.len());
+    for irrep in irreps.complex() {
+        let values: Vec<Complex64> = classes
+            .iter()
+            .map(|class| irrep.character(class.representative()))
+            .collect();
+        let agrees = |character: &Character| {
+            (values.iter().enumerate()).all(|(class, value)| (character.value(class) - value).norm() < 1e-6)
+        };
+        let Some(i) = characters.iter().position(agrees) else {
+            anyhow::bail!(
+                "the irrep {} of {} has no irreducible character: please report this",
+                irrep.name(),
+                group.name()
+            );
+        };
+        named.push(NamedCharacter {
+            name: irrep.name().into(),
+            character: characters.swap_remove(i),
+        });
+    }
+    Ok(Some(named))
 }
 
 /// The subgroups, as far as they were looked for.
@@ -98,6 +156,18 @@ impl Subgroups {
 }
 
 impl Report {
+    fn describe(&self, subgroup: &Subgroup) -> String {
+        if subgroup.order() == self.group.order() {
+            return self.name.clone();
+        }
+        let known = self.names.borrow().get(subgroup).cloned();
+        known.unwrap_or_else(|| {
+            let name = describe(&self.group, subgroup);
+            self.names.borrow_mut().insert(subgroup.clone(), name.clone());
+            name
+        })
+    }
+
     fn json(&self) -> serde_json::Value {
         let group = &self.group;
         let names = self.classes.names();
@@ -140,16 +210,17 @@ impl Report {
             "centre": self.brief(&group.centre()),
             "commutator_subgroup": self.brief(&group.commutator_subgroup(&Subgroup::whole(group))),
             "conjugacy_classes": classes.collect::<Vec<_>>(),
-            "irreps": self.characters.as_ref().map(|all| all.iter().map(|c| self.irrep_json(c)).collect::<Vec<_>>()),
+            "irreps": self.irreps.as_ref().map(|all| all.iter().map(|c| self.irrep_json(c)).collect::<Vec<_>>()),
             "subgroups": subgroups,
         })
     }
 
-    fn irrep_json(&self, character: &Character) -> serde_json::Value {
+    fn irrep_json(&self, NamedCharacter { name, character }: &NamedCharacter) -> serde_json::Value {
         let values = (0..self.classes.count())
             .map(|class| character.value(class))
             .map(|value| [value.re, value.im]);
         json!({
+            "name": name,
             "degree": character.degree(),
             "frobenius_schur": character.frobenius_schur(),
             "kernel": self.brief(&character.kernel(&self.group, &self.classes)),
@@ -164,7 +235,7 @@ impl Report {
             .into_iter()
             .map(|x| self.group.element_name(x));
         json!({
-            "name": name::describe(&self.group, subgroup),
+            "name": self.describe(subgroup),
             "order": subgroup.order(),
             "length": class.length,
             "normal": class.is_normal(),
@@ -173,14 +244,14 @@ impl Report {
     }
 
     fn brief(&self, subgroup: &Subgroup) -> serde_json::Value {
-        json!({ "name": name::describe(&self.group, subgroup), "order": subgroup.order() })
+        json!({ "name": self.describe(subgroup), "order": subgroup.order() })
     }
 
     fn text(&self) -> String {
         let mut text = self.summary();
         text += &section("Conjugacy classes", &self.class_table(), self.classes.count());
-        match &self.characters {
-            Some(characters) => text += &self.irreps_text(characters),
+        match &self.irreps {
+            Some(irreps) => text += &self.irreps_text(irreps),
             None => text += &format!("\nIrreps: more than {MOST_CHARACTERS}, too many to find.\n"),
         }
         text += &match &self.subgroups {
@@ -230,8 +301,8 @@ impl Report {
             group.name(),
             group.order(),
             group.exponent(),
-            name::describe(group, &group.centre()),
-            name::describe(group, &derived),
+            self.describe(&group.centre()),
+            self.describe(&derived),
         )
     }
 
@@ -250,21 +321,16 @@ impl Report {
     }
 
     /// The complex irreps, then their characters where the table fits a terminal.
-    fn irreps_text(&self, characters: &[Character]) -> String {
+    fn irreps_text(&self, characters: &[NamedCharacter]) -> String {
         let mut irreps = columns(&["irrep", "degree", "type", "kernel"]);
-        for (i, character) in characters.iter().enumerate().take(MOST_PRINTED) {
+        for NamedCharacter { name, character } in characters.iter().take(MOST_PRINTED) {
             let kind = match character.frobenius_schur() {
                 1 => "real",
                 0 => "complex",
                 _ => "quaternionic",
             };
-            let kernel = name::describe(&self.group, &character.kernel(&self.group, &self.classes));
-            irreps.add_row([
-                format!("X{}", i + 1),
-                character.degree().to_string(),
-                kind.into(),
-                kernel,
-            ]);
+            let kernel = self.describe(&character.kernel(&self.group, &self.classes));
+            irreps.add_row([name.clone(), character.degree().to_string(), kind.into(), kernel]);
         }
         let irreps = section("Complex irreps", &right(irreps, &[1]), characters.len());
         if characters.len() > MOST_COLUMNS {
@@ -272,9 +338,9 @@ impl Report {
         }
         let names = self.classes.names();
         let mut table = columns(&[&[""], &names.iter().map(String::as_str).collect::<Vec<_>>()[..]].concat());
-        for (i, character) in characters.iter().enumerate() {
+        for NamedCharacter { name, character } in characters {
             let values = (0..characters.len()).map(|class| number(character.value(class)));
-            table.add_row([format!("X{}", i + 1)].into_iter().chain(values));
+            table.add_row([name.clone()].into_iter().chain(values));
         }
         irreps
             + &section(
@@ -298,7 +364,7 @@ impl Report {
                 .into_iter()
                 .map(|x| self.group.element_name(x))
                 .collect();
-            let name = name::describe(&self.group, subgroup);
+            let name = self.describe(subgroup);
             table.add_row([name, subgroup.order().to_string(), conjugates, generators.join("; ")]);
         }
         right(table, &[1, 2])

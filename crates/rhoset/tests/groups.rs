@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use proptest::prelude::*;
+use rhoset::group::character::characters;
 use rhoset::group::isomorphism::{automorphisms, fingerprint, isomorphism};
 use rhoset::group::lattice::{abelian_subgroup_count, normal_subgroups, subgroup_classes};
 use rhoset::group::permutation::{Permutation, PermutationError};
@@ -18,6 +19,8 @@ struct GapGroup {
     generators: Vec<Vec<usize>>,
     class_sizes: Vec<usize>,
     element_orders: Vec<usize>,
+    irrep_degrees: Vec<usize>,
+    frobenius_schur: Vec<i8>,
     subgroups: usize,
     subgroup_classes: usize,
 }
@@ -77,6 +80,64 @@ fn gap_agrees_on_classes_and_subgroups_of_205_groups() {
         if let Some(count) = abelian_subgroup_count(&group) {
             assert_eq!(count, record.subgroups as u128, "{what}");
         }
+    }
+}
+
+#[test]
+fn gap_agrees_on_degrees_and_indicators_of_exact_characters() {
+    for record in GapGroup::all() {
+        let group = record.group();
+        let classes = group.conjugacy_classes();
+        let characters = characters(&group, &classes);
+        assert_eq!(
+            sorted(characters.iter().map(|c| (c.degree(), c.frobenius_schur()))),
+            sorted(
+                record
+                    .irrep_degrees
+                    .iter()
+                    .copied()
+                    .zip(record.frobenius_schur.iter().copied())
+            ),
+            "group {}/{}",
+            record.order,
+            record.id
+        );
+    }
+}
+
+#[test]
+fn exact_characters_are_orthonormal_with_normal_kernels() {
+    for text in [
+        "1",
+        "C12",
+        "S5",
+        "SL(2,5)",
+        "AGL(1,11)",
+        "ES(27,-)",
+        "GL(2,4)",
+        "S3wrC2",
+        "PSL(2,11)",
+        "D30",
+    ] {
+        let group = parse(text);
+        let classes = group.conjugacy_classes();
+        let characters = characters(&group, &classes);
+        assert_eq!(characters.len(), classes.count(), "{text}");
+        for (i, a) in characters.iter().enumerate() {
+            assert!(a.kernel(&group, &classes).is_normal(&group), "{text}");
+            for (j, b) in characters.iter().enumerate() {
+                let terms = classes
+                    .iter()
+                    .enumerate()
+                    .map(|(r, class)| a.value(r) * b.value(r).conj() * class.size() as f64);
+                let product = terms.sum::<num_complex::Complex64>() / group.order() as f64;
+                assert!((product - f64::from(u8::from(i == j))).norm() < 1e-9, "{text}: {i} {j}");
+            }
+        }
+        // The trivial character comes first; a faithful family of characters has trivial common kernel.
+        assert_eq!(characters[0].kernel(&group, &classes).order(), group.order(), "{text}");
+        let kernels = characters.iter().map(|character| character.kernel(&group, &classes));
+        assert_eq!(kernels.reduce(|a, b| a.intersection(&b)).unwrap().order(), 1, "{text}");
     }
 }
 
