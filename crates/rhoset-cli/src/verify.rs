@@ -1,13 +1,8 @@
 //! `rhoset verify`: proved accuracies of networks, and what each proof costs.
 
 use std::process::ExitCode;
-use std::time::Instant;
 
-use anyhow::Context;
 use comfy_table::{CellAlignment, Table, presets};
-use rhoset::explain::circuit::{CircuitOptions, Circuits, find_circuits};
-use rhoset::irrep::Irreps;
-use rhoset::verify::cascade::{self, Outcome, Plan, Tiers};
 use rhoset::verify::{Verification, Verifier, brute, loss, measure};
 
 use crate::network_input::{NetworkArguments, NetworkInput};
@@ -23,9 +18,8 @@ pub(crate) struct VerifyArguments {
     #[command(flatten)]
     networks: NetworkArguments,
 
-    /// Verifiers to run, separated by commas: brute (all inputs, one by one), explained (what circuits and irreps prove),
-    /// cascade (the same, then the exact evaluation of what they leave).
-    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = verifier, default_value = "brute,explained,cascade")]
+    /// Verifiers to run, separated by commas: brute (all inputs, one by one).
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = verifier, default_value = "brute")]
     verifiers: Vec<Verifier>,
 
     /// Print one JSON object per network, a line each.
@@ -34,7 +28,7 @@ pub(crate) struct VerifyArguments {
 }
 
 /// The verifiers that this command runs.
-const AVAILABLE: [Verifier; 3] = [Verifier::Brute, Verifier::Explained, Verifier::Cascade];
+const AVAILABLE: [Verifier; 1] = [Verifier::Brute];
 
 fn verifier(name: &str) -> Result<Verifier, String> {
     let known = AVAILABLE.map(Verifier::name).join(", ");
@@ -70,9 +64,6 @@ struct Row {
     /// Pairs that are right in float32 as well, whatever the order of operations.
     #[serde(skip_serializing_if = "Option::is_none")]
     float32_pairs: Option<usize>,
-    /// How many pairs each tier of the cascade decided.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tiers: Option<Tiers>,
 }
 
 pub(crate) fn run(arguments: VerifyArguments) -> anyhow::Result<ExitCode> {
@@ -86,16 +77,9 @@ pub(crate) fn run(arguments: VerifyArguments) -> anyhow::Result<ExitCode> {
     for input in inputs {
         match input {
             Ok(input) => {
-                let result = match verify(&input, &verifiers) {
-                    Ok(result) => result,
-                    Err(error) => {
-                        progress.suspend(|| eprintln!("error: {error:#}"));
-                        failed += 1;
-                        continue;
-                    }
-                };
+                let result = verify(&input, &verifiers);
                 if arguments.json {
-                    terminal::print(format_args!("{}\n", serde_json::to_string(&result)?))?;
+                    println!("{}", serde_json::to_string(&result)?);
                 }
                 verified.push(result);
             }
@@ -108,13 +92,13 @@ pub(crate) fn run(arguments: VerifyArguments) -> anyhow::Result<ExitCode> {
     }
     progress.finish_and_clear();
     if !arguments.json && !verified.is_empty() {
-        terminal::print(format_args!("{}", table(&verified)))?;
+        print!("{}", table(&verified));
     }
     Ok(ExitCode::from(if failed > 0 { 2 } else { 0 }))
 }
 
 /// Runs the verifiers one after the other, each with the whole thread pool.
-pub(crate) fn verify(input: &NetworkInput, verifiers: &[Verifier]) -> anyhow::Result<Verified> {
+pub(crate) fn verify(input: &NetworkInput, verifiers: &[Verifier]) -> Verified {
     let mut verified = Verified {
         network: input.name.clone(),
         group: input.group.name().to_owned(),
@@ -124,68 +108,24 @@ pub(crate) fn verify(input: &NetworkInput, verifiers: &[Verifier]) -> anyhow::Re
         verifiers: serde_json::Map::new(),
         rows: Vec::new(),
     };
-    let explanation = verifiers.iter().any(|verifier| *verifier != Verifier::Brute).then(|| {
-        let start = Instant::now();
-        let explanation = Explanation::of(input);
-        verified.explain_seconds = start.elapsed().as_secs_f64();
-        explanation
-    });
     for &verifier in verifiers {
-        let row = match (verifier, &explanation) {
-            (Verifier::Brute, _) => Ok(brute(input)),
-            (Verifier::Explained, Some(Ok(explanation))) => explanation.explained(input),
-            (Verifier::Cascade, Some(Ok(explanation))) => explanation.cascade(input),
-            (_, Some(Err(error))) => Err(anyhow::anyhow!("{error:#}")),
+        let row = match verifier {
+            Verifier::Brute => brute(input),
             _ => unreachable!("the command line takes available verifiers only"),
-        }
-        .with_context(|| format!("{}: {}", input.name, verifier.name()))?;
+        };
+        tracing::info!(
+            "{}: {} certifies {} of {} pairs in {}",
+            input.name,
+            verifier.name(),
+            row.verification.certified_pairs,
+            row.verification.pairs,
+            terminal::seconds(row.verification.seconds)
+        );
         let value = serde_json::to_value(&row).expect("numbers");
         verified.verifiers.insert(verifier.name().to_owned(), value);
         verified.rows.push((verifier, row.verification));
     }
-    Ok(verified)
-}
-
-/// What the verifiers are given to work with.
-struct Explanation {
-    circuits: Circuits,
-    plan: Plan,
-    irreps: Irreps,
-}
-
-impl Explanation {
-    fn of(input: &NetworkInput) -> anyhow::Result<Self> {
-        let circuits = find_circuits(&input.folded, &input.group, CircuitOptions::default())?;
-        let plan = Plan::new(&input.folded, &input.group, &circuits)?;
-        let irreps = Irreps::new(&input.group, 0)?;
-        Ok(Self { circuits, plan, irreps })
-    }
-
-    fn explained(&self, input: &NetworkInput) -> anyhow::Result<Row> {
-        let (outcome, seconds) =
-            measure(|| cascade::explained(&input.folded, &input.group, &self.circuits, &self.irreps));
-        Ok(Row::of(outcome?, seconds))
-    }
-
-    fn cascade(&self, input: &NetworkInput) -> anyhow::Result<Row> {
-        let (outcome, seconds) =
-            measure(|| cascade::cascade(&input.network, &input.folded, &input.group, &self.circuits, &self.plan));
-        Ok(Row::of(outcome?, seconds))
-    }
-}
-
-impl Row {
-    fn of(outcome: Outcome, seconds: f64) -> Self {
-        Self {
-            verification: Verification {
-                seconds,
-                ..outcome.verification
-            },
-            min_margin: None,
-            float32_pairs: None,
-            tiers: Some(outcome.tiers),
-        }
-    }
+    verified
 }
 
 fn brute(input: &NetworkInput) -> Row {
@@ -199,7 +139,6 @@ fn brute(input: &NetworkInput) -> Row {
         },
         min_margin: Some(loss.min_margin),
         float32_pairs: Some(loss.float32_pairs),
-        tiers: None,
     }
 }
 

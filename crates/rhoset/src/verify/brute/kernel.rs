@@ -169,9 +169,12 @@ impl Kernel {
                     self.tile::<V, ROWS, WIDE>(scratch, panel, start, width, row, column);
                     column += WIDE * V::LANES;
                 }
-                while column < width {
+                while column + 2 * V::LANES <= width {
+                    self.tile::<V, ROWS, 2>(scratch, panel, start, width, row, column);
+                    column += 2 * V::LANES;
+                }
+                if column < width {
                     self.tile::<V, ROWS, 1>(scratch, panel, start, width, row, column);
-                    column += V::LANES;
                 }
             }
         }
