@@ -69,7 +69,7 @@ pub(crate) fn run(arguments: ExplainArguments) -> anyhow::Result<ExitCode> {
 }
 
 /// A network with everything that is said of it.
-struct Explained {
+pub(crate) struct Explained {
     input: NetworkInput,
     explanation: Explanation,
     /// What the rho-set verifier would be told.
@@ -82,7 +82,7 @@ struct Explained {
 const LEARNED: f64 = 0.5;
 
 impl Explained {
-    fn new(input: NetworkInput, irreps: &Irreps, start: Instant) -> anyhow::Result<Self> {
+    pub(crate) fn new(input: NetworkInput, irreps: &Irreps, start: Instant) -> anyhow::Result<Self> {
         let explanation = explain::explain(&input.folded, &input.group, irreps);
         let rho_sets = explanation.rho_set_explanation(&input.folded, &input.group, irreps, 0.0);
         let agreement = Agreement::of(&input.folded, &input.group, irreps, &rho_sets)?;
@@ -101,7 +101,7 @@ impl Explained {
 const MOST_ROWS: usize = 12;
 
 impl Explained {
-    fn text(&self, irreps: &Irreps, list_neurons: bool) -> String {
+    pub(crate) fn text(&self, irreps: &Irreps, list_neurons: bool) -> String {
         let mut text = self.headline();
         let _ = writeln!(text);
         self.irrep_table(irreps, &mut text);
@@ -312,7 +312,7 @@ impl Explained {
         )
     }
 
-    fn json(&self, irreps: &Irreps) -> serde_json::Value {
+    pub(crate) fn json(&self, irreps: &Irreps) -> serde_json::Value {
         let group = &self.input.group;
         let subgroup = |subgroup: &Subgroup| json!({ "name": describe(group, subgroup), "order": subgroup.order(), "elements": subgroup.elements() });
         let explanation = &self.explanation;

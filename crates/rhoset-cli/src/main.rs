@@ -7,6 +7,7 @@ mod convert;
 mod explain;
 mod group;
 mod network_input;
+mod quickstart;
 mod terminal;
 mod verify;
 
@@ -39,6 +40,7 @@ enum Command {
     Convert(convert::ConvertArguments),
     Explain(explain::ExplainArguments),
     Group(group::GroupArguments),
+    Quickstart(quickstart::QuickstartArguments),
     Verify(verify::VerifyArguments),
 }
 
@@ -73,6 +75,7 @@ fn run(arguments: Arguments) -> anyhow::Result<std::process::ExitCode> {
         Command::Convert(arguments) => convert::run(arguments),
         Command::Explain(arguments) => explain::run(arguments),
         Command::Group(arguments) => group::run(arguments),
+        Command::Quickstart(arguments) => quickstart::run(arguments),
         Command::Verify(arguments) => verify::run(arguments),
     }
 }

@@ -1,9 +1,15 @@
 //! `rhoset verify`: proved accuracies of networks, and what each proof costs.
 
 use std::process::ExitCode;
+use std::time::Instant;
 
+use anyhow::Context;
 use comfy_table::{CellAlignment, Table, presets};
-use rhoset::verify::{Verification, Verifier, brute, loss, measure};
+use rhoset::explain::{self, Explanation};
+use rhoset::group::Group;
+use rhoset::irrep::Irreps;
+use rhoset::network::{Embedding, Network};
+use rhoset::verify::{Verification, Verifier, brute, coset, loss, measure, rho_set};
 
 use crate::network_input::{NetworkArguments, NetworkInput};
 use crate::terminal;
@@ -18,8 +24,10 @@ pub(crate) struct VerifyArguments {
     #[command(flatten)]
     networks: NetworkArguments,
 
-    /// Verifiers to run, separated by commas: brute (all inputs, one by one).
-    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = verifier, default_value = "brute")]
+    /// Verifiers to run, separated by commas: brute (all inputs, one by one), rho-set and coset (the paper's, from its
+    /// explanations; relu networks only).
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = verifier,
+          default_value = "brute,rho-set,coset")]
     verifiers: Vec<Verifier>,
 
     /// Print one JSON object per network, a line each.
@@ -28,7 +36,7 @@ pub(crate) struct VerifyArguments {
 }
 
 /// The verifiers that this command runs.
-const AVAILABLE: [Verifier; 1] = [Verifier::Brute];
+pub(crate) const AVAILABLE: [Verifier; 3] = [Verifier::Brute, Verifier::RhoSet, Verifier::Coset];
 
 fn verifier(name: &str) -> Result<Verifier, String> {
     let known = AVAILABLE.map(Verifier::name).join(", ");
@@ -72,33 +80,40 @@ pub(crate) fn run(arguments: VerifyArguments) -> anyhow::Result<ExitCode> {
     verifiers.dedup();
     let inputs = arguments.networks.load()?;
     let progress = terminal::progress(inputs.len(), "networks");
-    let mut failed = 0;
+    let mut failed = false;
+    let mut fail = |error: anyhow::Error| {
+        progress.suspend(|| eprintln!("error: {error:#}"));
+        failed = true;
+    };
+    let mut explainer = Explainer::default();
     let mut verified = Vec::new();
     for input in inputs {
         match input {
             Ok(input) => {
-                let result = verify(&input, &verifiers);
+                let (result, errors) = verify(&input, &verifiers, &mut explainer);
+                errors.into_iter().for_each(&mut fail);
                 if arguments.json {
                     println!("{}", serde_json::to_string(&result)?);
                 }
                 verified.push(result);
             }
-            Err(error) => {
-                progress.suspend(|| eprintln!("error: {error:#}"));
-                failed += 1;
-            }
+            Err(error) => fail(error),
         }
         progress.inc(1);
     }
     progress.finish_and_clear();
-    if !arguments.json && !verified.is_empty() {
+    if !arguments.json && verified.iter().any(|network| !network.rows.is_empty()) {
         print!("{}", table(&verified));
     }
-    Ok(ExitCode::from(if failed > 0 { 2 } else { 0 }))
+    Ok(ExitCode::from(if failed { 2 } else { 0 }))
 }
 
-/// Runs the verifiers one after the other, each with the whole thread pool.
-pub(crate) fn verify(input: &NetworkInput, verifiers: &[Verifier]) -> Verified {
+/// Runs the verifiers one after the other, each with the whole thread pool; an error for each that cannot be.
+pub(crate) fn verify(
+    input: &NetworkInput,
+    verifiers: &[Verifier],
+    explainer: &mut Explainer,
+) -> (Verified, Vec<anyhow::Error>) {
     let mut verified = Verified {
         network: input.name.clone(),
         group: input.group.name().to_owned(),
@@ -108,11 +123,23 @@ pub(crate) fn verify(input: &NetworkInput, verifiers: &[Verifier]) -> Verified {
         verifiers: serde_json::Map::new(),
         rows: Vec::new(),
     };
+    let (folding_seconds, folding_flops) = folding(&input.network);
+    let mut found = None;
+    let mut errors = Vec::new();
     for &verifier in verifiers {
         let row = match verifier {
-            Verifier::Brute => brute(input),
-            _ => unreachable!("the command line takes available verifiers only"),
+            Verifier::Brute => Ok(brute(input)),
+            _ => explained(verifier, input, explainer, &mut found, &mut verified.explain_seconds),
         };
+        let mut row = match row.with_context(|| format!("{}: {}", input.name, verifier.name())) {
+            Ok(row) => row,
+            Err(error) => {
+                errors.push(error);
+                continue;
+            }
+        };
+        row.verification.seconds += folding_seconds;
+        row.verification.flops += folding_flops;
         tracing::info!(
             "{}: {} certifies {} of {} pairs in {}",
             input.name,
@@ -125,7 +152,20 @@ pub(crate) fn verify(input: &NetworkInput, verifiers: &[Verifier]) -> Verified {
         verified.verifiers.insert(verifier.name().to_owned(), value);
         verified.rows.push((verifier, row.verification));
     }
-    verified
+    (verified, errors)
+}
+
+/// What multiplying out the layers before the activation takes: part of every verifier's cost.
+fn folding(network: &Network) -> (f64, u64) {
+    let width = match &network.embedding {
+        Embedding::Direct { .. } => return (0.0, 0),
+        Embedding::TwoLinear { embed_left, .. }
+        | Embedding::Concat { embed_left, .. }
+        | Embedding::SharedLinear { embed_left, .. } => embed_left.ncols(),
+    };
+    let (_, seconds) = measure(|| network.fold());
+    // Left and right, and for each the product and the product of magnitudes that bounds its rounding.
+    (seconds, 8 * (network.order() * width * network.neurons()) as u64)
 }
 
 fn brute(input: &NetworkInput) -> Row {
@@ -142,8 +182,60 @@ fn brute(input: &NetworkInput) -> Row {
     }
 }
 
+/// Runs a verifier that needs an explanation, which is looked for when the first one asks.
+fn explained(
+    verifier: Verifier,
+    input: &NetworkInput,
+    explainer: &mut Explainer,
+    found: &mut Option<Explanation>,
+    explain_seconds: &mut f64,
+) -> anyhow::Result<Row> {
+    let (folded, group) = (&input.folded, &input.group);
+    let start = Instant::now();
+    let irreps = explainer.irreps(group)?;
+    let found = found.get_or_insert_with(|| explain::explain(folded, group, irreps));
+    let (verification, seconds) = match verifier {
+        Verifier::RhoSet => {
+            let explanation = rho_set::search(folded, group, irreps, found)?;
+            *explain_seconds += start.elapsed().as_secs_f64();
+            measure(|| rho_set::verify(folded, group, irreps, &explanation))
+        }
+        Verifier::Coset => {
+            let explanation = found.coset_explanation();
+            *explain_seconds += start.elapsed().as_secs_f64();
+            measure(|| coset::verify(folded, group, &explanation))
+        }
+        Verifier::Brute | Verifier::Explained | Verifier::Cascade => {
+            unreachable!("the command line takes available verifiers only")
+        }
+    };
+    Ok(Row {
+        verification: Verification {
+            seconds,
+            ..verification?
+        },
+        min_margin: None,
+        float32_pairs: None,
+    })
+}
+
+/// The irreps of the last network's group: networks of one run are mostly over one group.
+#[derive(Default)]
+pub(crate) struct Explainer {
+    last: Option<(Group, Irreps)>,
+}
+
+impl Explainer {
+    pub(crate) fn irreps(&mut self, group: &Group) -> anyhow::Result<&Irreps> {
+        if self.last.as_ref().is_none_or(|(last, _)| last != group) {
+            self.last = Some((group.clone(), Irreps::new(group, 0)?));
+        }
+        Ok(&self.last.as_ref().expect("made above").1)
+    }
+}
+
 /// A summary line, then one row per network and verifier.
-fn table(verified: &[Verified]) -> String {
+pub(crate) fn table(verified: &[Verified]) -> String {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING);
     table.set_header([
@@ -172,8 +264,7 @@ fn table(verified: &[Verified]) -> String {
                 verifier.name().to_owned(),
                 format!("{:.2} %", floor(100.0 * row.accuracy_bound)),
                 format!("{}/{}", row.certified_pairs, row.pairs),
-                row.cross_entropy_bound
-                    .map_or_else(|| "-".to_owned(), |bound| format!("{bound:.2e}")),
+                row.cross_entropy_bound.map_or_else(|| "-".to_owned(), ceiling),
                 terminal::seconds(row.seconds),
                 format!("{:.2e}", row.flops as f64),
             ]);
@@ -199,4 +290,34 @@ fn table(verified: &[Verified]) -> String {
 /// Rounds down to two decimals: a printed bound is a bound.
 fn floor(percent: f64) -> f64 {
     (percent * 100.0).floor() / 100.0
+}
+
+/// Three digits, rounded up.
+fn ceiling(bound: f64) -> String {
+    if bound == 0.0 || !bound.is_finite() {
+        return format!("{bound}");
+    }
+    let unit = 10f64.powi(bound.abs().log10().floor() as i32 - 2);
+    let digits = (bound / unit).ceil() * unit;
+    match bound.abs() {
+        size if (1e-4..1e4).contains(&size) => format!("{digits:.*}", (-unit.log10().round()).max(0.0) as usize),
+        _ => format!("{digits:.2e}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn printed_bounds_are_bounds() {
+        assert_eq!(ceiling(0.030_294_3), "0.0303");
+        assert_eq!(ceiling(0.030_300_1), "0.0304");
+        assert_eq!(ceiling(2.012_3), "2.02");
+        assert_eq!(ceiling(123.4), "124");
+        assert_eq!(ceiling(1.234e-9), "1.24e-9");
+        assert_eq!(ceiling(f64::INFINITY), "inf");
+        assert_eq!(floor(99.999), 99.99);
+        assert_eq!(floor(100.0), 100.0);
+    }
 }
