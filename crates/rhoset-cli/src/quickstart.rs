@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::Context;
+use rhoset::verify::Verifier;
 
 use crate::explain::Explained;
 use crate::network_input::NetworkArguments;
@@ -55,7 +56,7 @@ pub(crate) fn run(arguments: QuickstartArguments) -> anyhow::Result<ExitCode> {
 
     println!("2. How does it multiply?\n");
     let mut explainer = Explainer::default();
-    let (verified, errors) = verify::verify(&input, &verify::AVAILABLE, &mut explainer);
+    let (verified, errors) = verify::verify(&input, &Verifier::ALL, &mut explainer);
     if let Some(error) = errors.into_iter().next() {
         return Err(error);
     }

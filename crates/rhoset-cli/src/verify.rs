@@ -5,11 +5,13 @@ use std::time::Instant;
 
 use anyhow::Context;
 use comfy_table::{CellAlignment, Table, presets};
+use rhoset::explain::circuit::{CircuitOptions, Circuits, find_circuits};
 use rhoset::explain::{self, Explanation};
 use rhoset::group::Group;
 use rhoset::irrep::Irreps;
-use rhoset::network::{Embedding, Network};
-use rhoset::verify::{Verification, Verifier, brute, coset, loss, measure, rho_set};
+use rhoset::network::{Activation, Embedding, Network};
+use rhoset::verify::cascade::{self, Outcome, Plan, Tiers};
+use rhoset::verify::{Verification, Verifier, brute, coset, loss, measure, measure_own, rho_set};
 
 use crate::network_input::{NetworkArguments, NetworkInput};
 use crate::terminal;
@@ -24,26 +26,26 @@ pub(crate) struct VerifyArguments {
     #[command(flatten)]
     networks: NetworkArguments,
 
-    /// Verifiers to run, separated by commas: brute (all inputs, one by one), rho-set and coset (the paper's, from its
-    /// explanations; relu networks only).
-    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = verifier,
-          default_value = "brute,rho-set,coset")]
-    verifiers: Vec<Verifier>,
+    /// Verifiers to run, separated by commas: brute (all inputs, one by one), rho-set and coset (the paper's), explained
+    /// (what circuits and irreps prove), cascade (the same, then the exact evaluation of what they leave). All but brute
+    /// are for relu networks. Default: all that the network's activation allows.
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = verifier)]
+    verifiers: Option<Vec<Verifier>>,
 
     /// Print one JSON object per network, a line each.
     #[arg(long)]
     json: bool,
 }
 
-/// The verifiers that this command runs.
-pub(crate) const AVAILABLE: [Verifier; 3] = [Verifier::Brute, Verifier::RhoSet, Verifier::Coset];
-
 fn verifier(name: &str) -> Result<Verifier, String> {
-    let known = AVAILABLE.map(Verifier::name).join(", ");
-    match Verifier::named(name) {
-        Some(verifier) if AVAILABLE.contains(&verifier) => Ok(verifier),
-        Some(_) => Err(format!("not built yet; there are {known}")),
-        None => Err(format!("known are {known}")),
+    Verifier::named(name).ok_or_else(|| format!("known are {}", Verifier::ALL.map(Verifier::name).join(", ")))
+}
+
+/// Every verifier that can be run on networks with this activation.
+pub(crate) fn applicable(activation: Activation) -> &'static [Verifier] {
+    match activation {
+        Activation::Relu => &Verifier::ALL,
+        _ => &[Verifier::Brute],
     }
 }
 
@@ -72,12 +74,38 @@ struct Row {
     /// Pairs that are right in float32 as well, whatever the order of operations.
     #[serde(skip_serializing_if = "Option::is_none")]
     float32_pairs: Option<usize>,
+    /// How many pairs each tier of the cascade decided.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tiers: Option<Tiers>,
+}
+
+impl Row {
+    fn new(verification: Verification, seconds: f64) -> Self {
+        Self {
+            verification: Verification {
+                seconds,
+                ..verification
+            },
+            min_margin: None,
+            float32_pairs: None,
+            tiers: None,
+        }
+    }
+
+    fn of(outcome: Outcome, seconds: f64) -> Self {
+        Self {
+            tiers: Some(outcome.tiers),
+            ..Self::new(outcome.verification, seconds)
+        }
+    }
 }
 
 pub(crate) fn run(arguments: VerifyArguments) -> anyhow::Result<ExitCode> {
-    let mut verifiers = arguments.verifiers;
-    verifiers.sort_unstable();
-    verifiers.dedup();
+    let mut asked = arguments.verifiers;
+    if let Some(verifiers) = &mut asked {
+        verifiers.sort_unstable();
+        verifiers.dedup();
+    }
     let inputs = arguments.networks.load()?;
     let progress = terminal::progress(inputs.len(), "networks");
     let mut failed = false;
@@ -90,7 +118,8 @@ pub(crate) fn run(arguments: VerifyArguments) -> anyhow::Result<ExitCode> {
     for input in inputs {
         match input {
             Ok(input) => {
-                let (result, errors) = verify(&input, &verifiers, &mut explainer);
+                let verifiers = asked.as_deref().unwrap_or(applicable(input.network.activation));
+                let (result, errors) = verify(&input, verifiers, &mut explainer);
                 errors.into_iter().for_each(&mut fail);
                 if arguments.json {
                     println!("{}", serde_json::to_string(&result)?);
@@ -124,7 +153,7 @@ pub(crate) fn verify(
         rows: Vec::new(),
     };
     let (folding_seconds, folding_flops) = folding(&input.network);
-    let mut found = None;
+    let mut found = Found::default();
     let mut errors = Vec::new();
     for &verifier in verifiers {
         let row = match verifier {
@@ -171,52 +200,86 @@ fn folding(network: &Network) -> (f64, u64) {
 fn brute(input: &NetworkInput) -> Row {
     let (verification, seconds) = measure(|| brute::verify(&input.network, &input.folded, &input.group));
     let loss = loss::evaluate(&input.folded, &input.group);
+    let verification = Verification {
+        cross_entropy_bound: Some(loss.cross_entropy_bound),
+        ..verification
+    };
     Row {
-        verification: Verification {
-            seconds,
-            cross_entropy_bound: Some(loss.cross_entropy_bound),
-            ..verification
-        },
         min_margin: Some(loss.min_margin),
         float32_pairs: Some(loss.float32_pairs),
+        ..Row::new(verification, seconds)
     }
 }
 
-/// Runs a verifier that needs an explanation, which is looked for when the first one asks.
+/// What has been found to explain a network; looked for when the first verifier asks.
+#[derive(Default)]
+struct Found {
+    paper: Option<Explanation>,
+    circuits: Option<Circuits>,
+}
+
+/// Runs a verifier that needs an explanation, and adds to `explain_seconds` what looking for it took.
 fn explained(
     verifier: Verifier,
     input: &NetworkInput,
     explainer: &mut Explainer,
-    found: &mut Option<Explanation>,
+    found: &mut Found,
     explain_seconds: &mut f64,
 ) -> anyhow::Result<Row> {
     let (folded, group) = (&input.folded, &input.group);
     let start = Instant::now();
     let irreps = explainer.irreps(group)?;
-    let found = found.get_or_insert_with(|| explain::explain(folded, group, irreps));
-    let (verification, seconds) = match verifier {
+    let mut searched = || *explain_seconds += start.elapsed().as_secs_f64();
+    match verifier {
+        Verifier::Brute => unreachable!("needs no explanation"),
         Verifier::RhoSet => {
-            let explanation = rho_set::search(folded, group, irreps, found)?;
-            *explain_seconds += start.elapsed().as_secs_f64();
-            measure(|| rho_set::verify(folded, group, irreps, &explanation))
+            let paper = paper(&mut found.paper, input, irreps);
+            let explanation = rho_set::search(folded, group, irreps, paper)?;
+            searched();
+            own_time(|| rho_set::verify(folded, group, irreps, &explanation))
         }
         Verifier::Coset => {
-            let explanation = found.coset_explanation();
-            *explain_seconds += start.elapsed().as_secs_f64();
-            measure(|| coset::verify(folded, group, &explanation))
+            let explanation = paper(&mut found.paper, input, irreps).coset_explanation();
+            searched();
+            own_time(|| coset::verify(folded, group, &explanation))
         }
-        Verifier::Brute | Verifier::Explained | Verifier::Cascade => {
-            unreachable!("the command line takes available verifiers only")
+        Verifier::Explained => {
+            let circuits = circuits(&mut found.circuits, input)?;
+            searched();
+            let (outcome, seconds) = measure(|| cascade::explained(folded, group, circuits, irreps));
+            Ok(Row::of(outcome?, seconds))
         }
-    };
-    Ok(Row {
-        verification: Verification {
-            seconds,
-            ..verification?
-        },
-        min_margin: None,
-        float32_pairs: None,
-    })
+        Verifier::Cascade => {
+            let circuits = circuits(&mut found.circuits, input)?;
+            let plan = Plan::new(folded, group, circuits)?;
+            searched();
+            let (outcome, seconds) = measure(|| cascade::cascade(&input.network, folded, group, circuits, &plan));
+            Ok(Row::of(outcome?, seconds))
+        }
+    }
+}
+
+/// Measures a verifier by the time it reports, which leaves out the loss bound as brute force's does.
+fn own_time<E: std::error::Error + Send + Sync + 'static>(
+    mut verify: impl FnMut() -> Result<Verification, E>,
+) -> anyhow::Result<Row> {
+    let (verification, seconds) = measure_own(|| {
+        let verification = verify();
+        let seconds = verification.as_ref().map_or(0.0, |verification| verification.seconds);
+        (verification, seconds)
+    });
+    Ok(Row::new(verification?, seconds))
+}
+
+fn paper<'a>(found: &'a mut Option<Explanation>, input: &NetworkInput, irreps: &Irreps) -> &'a Explanation {
+    found.get_or_insert_with(|| explain::explain(&input.folded, &input.group, irreps))
+}
+
+fn circuits<'a>(found: &'a mut Option<Circuits>, input: &NetworkInput) -> anyhow::Result<&'a Circuits> {
+    if found.is_none() {
+        *found = Some(find_circuits(&input.folded, &input.group, CircuitOptions::default())?);
+    }
+    Ok(found.as_ref().expect("found above"))
 }
 
 /// The irreps of the last network's group: networks of one run are mostly over one group.

@@ -88,14 +88,23 @@ impl Verifier {
 ///
 /// A run longer than 50 ms is taken once. Verifiers are timed one after the other, each with the whole thread pool.
 pub fn measure<T>(mut run: impl FnMut() -> T) -> (T, f64) {
-    let mut seconds = Vec::with_capacity(7);
-    loop {
+    measure_own(|| {
         let start = Instant::now();
         let result = run();
-        seconds.push(start.elapsed().as_secs_f64());
-        if seconds.len() == 7 || seconds.iter().sum::<f64>() > 0.05 {
-            seconds.sort_by(f64::total_cmp);
-            return (result, seconds[(seconds.len() - 1) / 2]);
+        (result, start.elapsed().as_secs_f64())
+    })
+}
+
+/// As [`measure`], of what times itself: `run` returns its result and the seconds that count.
+pub fn measure_own<T>(mut run: impl FnMut() -> (T, f64)) -> (T, f64) {
+    let start = Instant::now();
+    let mut times = Vec::with_capacity(7);
+    loop {
+        let (result, seconds) = run();
+        times.push(seconds);
+        if times.len() == 7 || start.elapsed().as_secs_f64() > 0.05 {
+            times.sort_by(f64::total_cmp);
+            return (result, times[(times.len() - 1) / 2]);
         }
     }
 }

@@ -1,0 +1,231 @@
+//! `rhoset verify` and `rhoset quickstart`: what they print, and answers to bad input.
+
+use std::process::{Command as Process, Stdio};
+
+use assert_cmd::Command;
+use serde_json::Value;
+
+const S5: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/data/s5.safetensors");
+const GELU: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/../../tests/data/networks/gelu.safetensors"
+);
+const TRUNCATED: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/../../tests/data/networks/hostile/truncated.pt"
+);
+
+fn rhoset(arguments: &[&str]) -> Command {
+    let mut command = Command::cargo_bin("rhoset").unwrap();
+    command.args(arguments);
+    command
+}
+
+fn stdout(arguments: &[&str]) -> String {
+    let output = rhoset(arguments).assert().success().get_output().stdout.clone();
+    String::from_utf8(output).unwrap()
+}
+
+fn rows(stdout: &str) -> Vec<Value> {
+    stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn brute_force_of_a_sample_network_is_described() {
+    let mut rows = rows(&stdout(&["verify", S5, "--verifiers", "brute", "--json"]));
+    let brute = &mut rows[0]["verifiers"]["brute"];
+    assert!(brute["seconds"].as_f64().unwrap() > 0.0);
+    brute["seconds"] = 0.0.into();
+    // PyTorch in float64 says 0.03065975 and 3.584367.
+    assert!((brute["cross_entropy_bound"].as_f64().unwrap() - 0.030_659_75).abs() < 1e-7);
+    assert!((brute["min_margin"].as_f64().unwrap() - 3.584_367).abs() < 1e-5);
+    brute["cross_entropy_bound"] = 0.0306597.into();
+    brute["min_margin"] = 3.584367.into();
+    insta::assert_json_snapshot!(rows);
+}
+
+#[test]
+fn no_verifier_claims_more_than_brute_force_counts() {
+    let rows = rows(&stdout(&["verify", S5, S5, "--json"]));
+    assert_eq!(rows.len(), 2);
+    for row in rows {
+        assert!(row["explain_seconds"].as_f64().unwrap() > 0.0);
+        let verifiers = row["verifiers"].as_object().unwrap();
+        let names: Vec<_> = verifiers.keys().collect();
+        assert_eq!(names, ["brute", "rho-set", "coset", "explained", "cascade"]);
+        for (name, verifier) in verifiers {
+            assert!(verifier["certified_pairs"].as_u64() <= Some(14400), "{name}");
+            let loss = verifier["cross_entropy_bound"].as_f64();
+            assert!(loss.is_none_or(|loss| loss >= 0.030_659), "{name}: {loss:?}");
+            assert!(verifier["flops"].as_u64().unwrap() > 0, "{name}");
+        }
+        assert_eq!(verifiers["cascade"]["certified_pairs"], 14400);
+    }
+}
+
+#[test]
+fn the_answer_comes_first_and_then_a_row_for_each_verifier() {
+    let text = stdout(&["verify", S5, "--verifiers", "coset,brute,brute"]);
+    let lines: Vec<_> = text.lines().collect();
+    assert_eq!(
+        lines[0],
+        "Proved 1 network: 1 at 100 % accuracy, the least at 100.00 %."
+    );
+    assert!(lines[1].contains("accuracy >="));
+    assert!(lines[2].contains("brute") && lines[2].contains("14400/14400") && lines[2].contains("0.0307"));
+    assert!(lines[3].contains("coset"));
+    assert_eq!(lines.len(), 4);
+}
+
+#[test]
+fn a_bad_file_does_not_stop_the_others() {
+    let assert = rhoset(&["verify", TRUNCATED, S5, "--verifiers", "brute", "--json"])
+        .assert()
+        .code(2);
+    let output = assert.get_output();
+    assert!(String::from_utf8_lossy(&output.stderr).contains("truncated.pt"));
+    let rows = rows(&String::from_utf8_lossy(&output.stdout));
+    assert_eq!(rows.len(), 1);
+    assert_eq!(rows[0]["network"], "s5.safetensors");
+}
+
+#[test]
+fn verifiers_that_need_relu_refuse_other_activations() {
+    let assert = rhoset(&[
+        "verify",
+        GELU,
+        "--group",
+        "C4",
+        "--verifiers",
+        "brute,rho-set",
+        "--json",
+    ])
+    .assert()
+    .code(2);
+    let output = assert.get_output();
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        error.contains("gelu.safetensors: rho-set: ") && error.contains("relu"),
+        "{error}"
+    );
+    let rows = rows(&String::from_utf8_lossy(&output.stdout));
+    assert!(rows[0]["verifiers"]["brute"].is_object());
+    assert!(rows[0]["verifiers"]["rho-set"].is_null());
+    // Unasked, they are left out.
+    stdout(&["verify", GELU, "--group", "C4"]);
+}
+
+#[test]
+fn an_unknown_verifier_is_refused_with_the_known_ones() {
+    let assert = rhoset(&["verify", S5, "--verifiers", "brut"]).assert().code(2);
+    let error = String::from_utf8_lossy(&assert.get_output().stderr).into_owned();
+    assert!(error.contains("brute, rho-set, coset, explained, cascade"), "{error}");
+}
+
+#[test]
+fn a_group_of_another_order_is_refused() {
+    let assert = rhoset(&["verify", S5, "--group", "S4"]).assert().code(2);
+    let error = String::from_utf8_lossy(&assert.get_output().stderr).into_owned();
+    assert!(
+        error.contains("s5.safetensors") && error.contains("120") && error.contains("24"),
+        "{error}"
+    );
+}
+
+#[test]
+fn threads_change_times_and_no_bound() {
+    let certified = |threads| {
+        let rows = rows(&stdout(&[
+            "verify",
+            S5,
+            "--verifiers",
+            "brute",
+            "--json",
+            "--threads",
+            threads,
+        ]));
+        let brute = rows[0]["verifiers"]["brute"].clone();
+        (brute["certified_pairs"].clone(), brute["float32_pairs"].clone())
+    };
+    assert_eq!(certified("1"), certified("3"));
+    rhoset(&["verify", S5, "--threads", "0"]).assert().code(2);
+}
+
+#[test]
+fn verbose_says_on_stderr_what_is_done() {
+    let assert = rhoset(&["-v", "verify", S5, "--verifiers", "brute"])
+        .env("NO_COLOR", "1")
+        .assert()
+        .success();
+    let log = String::from_utf8_lossy(&assert.get_output().stderr).into_owned();
+    assert!(log.contains("brute certifies 14400 of 14400 pairs"), "{log}");
+    assert!(!log.contains('\u{1b}'), "no escape sequences: {log}");
+}
+
+#[test]
+fn completions_know_every_command() {
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        let script = stdout(&["completions", shell]);
+        assert!(script.contains("quickstart") && script.contains("verifiers"), "{shell}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_closed_pipe_ends_the_command_without_a_panic() {
+    use std::os::unix::process::ExitStatusExt;
+    let mut child = Process::new(assert_cmd::cargo::cargo_bin("rhoset"))
+        .args(["completions", "bash"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    assert!(
+        output.status.success() || output.status.signal() == Some(13),
+        "{}",
+        output.status
+    );
+}
+
+#[test]
+fn quickstart_tells_the_whole_story() {
+    let directory = tempfile::tempdir().unwrap();
+    let out = directory.path().join("story");
+    let text = stdout(&["quickstart", "--out", out.to_str().unwrap()]);
+    for part in [
+        "1. Which group is it?",
+        "the group is S5, of order 120",
+        "2. How does it multiply?",
+        "3. How well, provably?",
+        "14400/14400",
+        "cascade",
+    ] {
+        assert!(text.contains(part), "{part} is missing in\n{text}");
+    }
+    assert_eq!(
+        std::fs::read(out.join("network.safetensors")).unwrap(),
+        std::fs::read(S5).unwrap()
+    );
+    for artefact in ["explanation.json", "verification.json"] {
+        let contents = std::fs::read_to_string(out.join(artefact)).unwrap();
+        assert!(
+            serde_json::from_str::<Value>(&contents).unwrap().is_object(),
+            "{artefact}"
+        );
+    }
+    // A second time over the first.
+    stdout(&["quickstart", "--out", out.to_str().unwrap()]);
+}
+
+#[test]
+fn quickstart_refuses_a_file_for_its_directory() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let assert = rhoset(&["quickstart", "--out", file.path().to_str().unwrap()])
+        .assert()
+        .code(2);
+    let error = String::from_utf8_lossy(&assert.get_output().stderr).into_owned();
+    assert!(error.contains(file.path().to_str().unwrap()), "{error}");
+}
