@@ -136,11 +136,28 @@ fn larger_groups_split_through_permutations_and_products() {
 }
 
 #[test]
-fn the_same_seed_gives_the_same_matrices() {
-    let group = spec::parse("SL(2,3)").unwrap();
-    let (first, second) = (Irreps::new(&group, 5).unwrap(), Irreps::new(&group, 5).unwrap());
-    for (a, b) in first.real().iter().zip(second.real()) {
-        assert_eq!(a.matrices(), b.matrices());
+fn the_same_seed_gives_the_same_matrices_on_any_number_of_threads() {
+    for name in ["SL(2,3)", "C251", "S6"] {
+        let group = spec::parse(name).unwrap();
+        let on = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| Irreps::new(&group, 5).unwrap())
+        };
+        for (a, b) in on(1).real().iter().zip(on(4).real()) {
+            assert_eq!(a.matrices(), b.matrices(), "{name}");
+        }
+    }
+}
+
+#[test]
+fn s7_and_nearly_abelian_groups_split_when_asked_for_long_tests() {
+    if std::env::var_os("RHOSET_LONG_TESTS").is_none() {
+        return eprintln!("skipped: set RHOSET_LONG_TESTS=1");
+    }
+    for (name, classes) in [("S7", 15), ("C1000", 1000), ("D500", 253), ("C2^9", 512)] {
+        let irreps = Irreps::new(&spec::parse(name).unwrap(), 0).unwrap();
+        assert_eq!(irreps.complex().len(), classes, "{name}");
+        assert!(irreps.defect() < 1e-12, "{name}: {:e}", irreps.defect());
     }
 }
 

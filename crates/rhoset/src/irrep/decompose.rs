@@ -9,10 +9,14 @@
 
 use super::{FrobeniusSchur, Irrep, IrrepError};
 use crate::group::{Element, Group, Subgroup};
-use faer::{Mat, MatRef, Par, Side, linalg::matmul::matmul};
+use faer::dyn_stack::{MemBuffer, MemStack};
+use faer::linalg::evd::{ComputeEigenvectors, self_adjoint_evd, self_adjoint_evd_scratch};
+use faer::linalg::matmul::matmul;
+use faer::{Mat, MatRef, Par};
 use ndarray::Array3;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use std::collections::HashSet;
 
 /// How often the search begins anew before it gives up.
 const DRAWS: usize = 5;
@@ -32,7 +36,7 @@ pub(super) fn real_irreps(group: &Group, seed: u64) -> Result<Vec<Irrep>, IrrepE
         search.run()?;
         found = search.squared_degrees();
         if found == group.order() {
-            return Ok(search.finish());
+            return search.finish();
         }
     }
     Err(IrrepError::Incomplete {
@@ -116,7 +120,7 @@ impl Representation<'_> {
                 for j in 0..vectors.ncols() {
                     // Column j as a d2 x d1 matrix, second index fastest: second * V * first'.
                     let v = Mat::from_fn(d2, d1, |b, a| vectors[(a * d2 + b, j)]);
-                    let moved = second * v * first.transpose();
+                    let moved = product(product(second.as_ref(), v.as_ref()).as_ref(), first.transpose());
                     for a in 0..d1 {
                         for b in 0..d2 {
                             result[(a * d2 + b, j)] = moved[(b, a)];
@@ -141,15 +145,23 @@ struct Search<'a> {
     group: &'a Group,
     walk: &'a Walk,
     rng: ChaCha8Rng,
+    /// A representative of every conjugacy class, and the size of the class.
+    classes: Vec<(Element, f64)>,
     found: Vec<Found>,
 }
 
 impl<'a> Search<'a> {
     fn new(group: &'a Group, walk: &'a Walk, seed: u64) -> Self {
+        let classes = group.conjugacy_classes();
+        let classes = classes
+            .iter()
+            .map(|class| (class.representative(), class.size() as f64))
+            .collect();
         Self {
             group,
             walk,
             rng: ChaCha8Rng::seed_from_u64(seed),
+            classes,
             found: Vec::new(),
         }
     }
@@ -171,13 +183,13 @@ impl<'a> Search<'a> {
         let subgroups = small_index_subgroups(self.group, &mut self.rng);
         // While tensor products remain cheaper than the next permutation representation, they go first.
         let mut subgroups = subgroups.into_iter().peekable();
-        let mut tried = Vec::new();
+        let mut tried = HashSet::new();
         while !self.complete() {
             let product = self.cheapest_new_product(&tried);
             let next_index = subgroups.peek().map(Subgroup::index);
             match (product, next_index) {
                 (Some((i, j, size)), index) if index.is_none_or(|index| size < index) => {
-                    tried.push((i, j));
+                    tried.insert((i, j));
                     let first = self.found[i].steps.clone();
                     let second = self.found[j].steps.clone();
                     self.split(&Representation::Tensor(&first, &second))?;
@@ -206,7 +218,7 @@ impl<'a> Search<'a> {
     }
 
     /// The untried pair of irreps of least dimension whose product has something that is not found yet.
-    fn cheapest_new_product(&self, tried: &[(usize, usize)]) -> Option<(usize, usize, usize)> {
+    fn cheapest_new_product(&self, tried: &HashSet<(usize, usize)>) -> Option<(usize, usize, usize)> {
         let n = self.group.order() as f64;
         let mut pairs: Vec<(usize, usize, usize)> = (0..self.found.len())
             .flat_map(|j| (0..=j).map(move |i| (i, j)))
@@ -215,20 +227,20 @@ impl<'a> Search<'a> {
             .collect();
         pairs.sort_by_key(|&(i, j, size)| (size, j, i));
         pairs.into_iter().find(|&(i, j, _)| {
-            let product: Vec<f64> = self.found[i]
-                .character
-                .iter()
-                .zip(&self.found[j].character)
-                .map(|(a, b)| a * b)
-                .collect();
-            let norm = product.iter().map(|v| v * v).sum::<f64>() / n;
-            let known: f64 = self
-                .found
-                .iter()
-                .map(|irrep| {
-                    let inner = product.iter().zip(&irrep.character).map(|(a, b)| a * b).sum::<f64>() / n;
-                    inner * inner / irrep.kind.commutant_dimension() as f64
-                })
+            // Characters are constant on classes: one term for each.
+            let at = |irrep: usize, g: Element| self.found[irrep].character[g.index()];
+            let product: Vec<f64> = self.classes.iter().map(|&(g, _)| at(i, g) * at(j, g)).collect();
+            let inner = |other: &dyn Fn(usize, Element) -> f64| -> f64 {
+                let terms = self
+                    .classes
+                    .iter()
+                    .enumerate()
+                    .map(|(k, &(g, size))| size * product[k] * other(k, g));
+                terms.sum::<f64>() / n
+            };
+            let norm = inner(&|k, _| product[k]);
+            let known: f64 = (0..self.found.len())
+                .map(|irrep| inner(&|_, g| at(irrep, g)).powi(2) / self.found[irrep].kind.commutant_dimension() as f64)
                 .sum();
             norm - known > 0.5
         })
@@ -256,10 +268,7 @@ impl<'a> Search<'a> {
             1.0 / n as f64,
             Par::Seq,
         );
-        let eigen = average
-            .self_adjoint_eigen(Side::Lower)
-            .map_err(|_| IrrepError::Eigenvalues { dimension })?;
-        let (values, vectors) = (eigen.S().column_vector(), eigen.U());
+        let (values, vectors) = eigen(&average)?;
         let scale = (0..dimension).map(|i| values[i].abs()).fold(0.0, f64::max);
         let mut start = 0;
         while start < dimension {
@@ -288,7 +297,7 @@ impl<'a> Search<'a> {
             return;
         }
         let steps: Vec<Mat<f64>> = (0..self.walk.steps.len())
-            .map(|step| orthogonalised(basis.transpose() * representation.apply(step, basis)))
+            .map(|step| orthogonalised(product(basis.transpose(), representation.apply(step, basis).as_ref())))
             .collect();
         let dimension = basis.ncols();
         // The character of a few elements tells most known irreps from new ones before all matrices are made.
@@ -321,7 +330,7 @@ impl<'a> Search<'a> {
         }
     }
 
-    fn finish(mut self) -> Vec<Irrep> {
+    fn finish(mut self) -> Result<Vec<Irrep>, IrrepError> {
         // Characters decide the order; they are rounded so that noise does not.
         let key = |found: &Found| -> Vec<i64> {
             let rounded = found.character.iter().map(|v| -(v * 1e6).round() as i64);
@@ -336,14 +345,14 @@ impl<'a> Search<'a> {
                     .group
                     .elements()
                     .filter(|g| found.character[g.index()] > dimension - 1e-6);
-                let kernel = Subgroup::new(self.group, fixed).unwrap_or_else(|_| Subgroup::trivial(self.group));
-                Irrep {
+                let kernel = Subgroup::new(self.group, fixed)?;
+                Ok(Irrep {
                     name: String::new(),
                     kind: found.kind,
                     matrices: found.matrices,
                     character: found.character,
                     kernel,
-                }
+                })
             })
             .collect()
     }
@@ -356,7 +365,8 @@ fn small_index_subgroups(group: &Group, rng: &mut ChaCha8Rng) -> Vec<Subgroup> {
     let classes = group.conjugacy_classes();
     let representatives: Vec<Element> = classes.iter().map(|class| class.representative()).collect();
     // Small groups split their regular representation sooner than a search for subgroups would take.
-    if n > 200 {
+    // So do groups that are nearly abelian: they have too many irreps for products to be sifted.
+    if n > 200 && (n > 1500 || 6 * classes.count() < n) {
         let few = representatives.iter().take(60);
         for &x in few {
             let cyclic = Subgroup::generated(group, &[x]);
@@ -383,16 +393,41 @@ fn small_index_subgroups(group: &Group, rng: &mut ChaCha8Rng) -> Vec<Subgroup> {
     kept
 }
 
+/// `a * b` on one thread: the same bits however many threads there are.
+fn product(a: MatRef<f64>, b: MatRef<f64>) -> Mat<f64> {
+    let mut result = Mat::zeros(a.nrows(), b.ncols());
+    matmul(result.as_mut(), faer::Accum::Replace, a, b, 1.0, Par::Seq);
+    result
+}
+
+/// Eigenvalues in increasing order and eigenvectors of a symmetric matrix, on one thread for the same reason.
+fn eigen(matrix: &Mat<f64>) -> Result<(Vec<f64>, Mat<f64>), IrrepError> {
+    let dimension = matrix.nrows();
+    let mut vectors = Mat::zeros(dimension, dimension);
+    let mut values = faer::diag::Diag::zeros(dimension);
+    let scratch = self_adjoint_evd_scratch::<f64>(dimension, ComputeEigenvectors::Yes, Par::Seq, Default::default());
+    self_adjoint_evd(
+        matrix.as_ref(),
+        values.as_mut(),
+        Some(vectors.as_mut()),
+        Par::Seq,
+        MemStack::new(&mut MemBuffer::new(scratch)),
+        Default::default(),
+    )
+    .map_err(|_| IrrepError::Eigenvalues { dimension })?;
+    Ok((values.column_vector().iter().copied().collect(), vectors))
+}
+
 /// The nearest orthogonal matrix, by two steps of Newton's iteration for the polar factor (Higham 2008, chapter 8).
 fn orthogonalised(matrix: Mat<f64>) -> Mat<f64> {
     let mut matrix = matrix;
     for _ in 0..2 {
-        let gram = matrix.transpose() * &matrix;
+        let gram = product(matrix.transpose(), matrix.as_ref());
         let size = gram.nrows();
         let correction = Mat::from_fn(size, size, |i, j| {
             (f64::from(u8::from(i == j)) * 3.0 - gram[(i, j)]) / 2.0
         });
-        matrix = &matrix * correction;
+        matrix = product(matrix.as_ref(), correction.as_ref());
     }
     matrix
 }

@@ -160,6 +160,9 @@ pub enum IrrepError {
         /// The size of the matrix.
         dimension: usize,
     },
+    /// The elements on which a character equals its degree are no subgroup: rounding is too coarse.
+    #[error("the kernel of an irrep came out as no subgroup: {0}")]
+    Kernel(#[from] crate::group::SubgroupError),
     /// Every random element drawn was unlucky, or rounding is too coarse for this group.
     #[error("after {draws} draws the squared degrees of the irreps found add up to {found}, not to the order {order}")]
     Incomplete {

@@ -47,16 +47,22 @@ fn symmetric_degree(group: &Group) -> Option<usize> {
     ((1..=degree).product::<usize>() == group.order() && degree >= 3).then_some(degree)
 }
 
-/// The irrep of dimension k - 1 with character k - 3 on a smallest class of involutions.
+/// The irrep of dimension k - 1 whose character at a transposition is k - 3.
+///
+/// Where elements have no names, S6 does not know its transpositions from their images under its outer automorphism, and
+/// either irrep may be called standard.
 fn standard(group: &Group, irreps: &[Irrep], points: usize) -> Option<usize> {
     let classes = group.conjugacy_classes();
-    let transposition = classes.iter().map(|class| class.representative()).find(|&g| {
-        let size = classes
+    let involutions = || {
+        let of_size = |size: usize| size == points * (points - 1) / 2;
+        classes
             .iter()
-            .find(|class| class.representative() == g)
-            .map_or(0, |class| class.size());
-        group.element_order(g) == 2 && size == points * (points - 1) / 2
-    })?;
+            .filter(move |class| of_size(class.size()))
+            .map(|class| class.representative())
+            .filter(|&g| group.element_order(g) == 2)
+    };
+    let named = involutions().find(|&g| group.element_name(g).matches('(').count() == 1);
+    let transposition = named.or_else(|| involutions().next())?;
     (0..irreps.len())
         .find(|&i| irreps[i].dimension() == points - 1 && same(irreps[i].character(transposition), points as f64 - 3.0))
 }
