@@ -115,15 +115,16 @@ pub fn actions(normal: &Group, quotient: &Group) -> Option<Vec<(usize, Vec<Vec<E
     const MOST_AUTOMORPHISMS: usize = 25_000;
     const MOST_TRIALS: usize = 2_000_000;
     const MOST_ACTIONS: usize = 2_000;
-    let automorphisms = Automorphisms::new(normal, MOST_AUTOMORPHISMS)?;
+    const MOST_ENTRIES: usize = 400_000_000;
+    let outer = Automorphisms::new(normal, MOST_AUTOMORPHISMS)?;
     let words = walk(quotient, &few_generators(quotient));
     let generators = &few_generators(quotient)[..];
     // Images of each generator: automorphisms whose order divides the generator's.
     let candidates: Vec<Vec<usize>> = (generators.iter())
         .map(|&g| {
             let order = quotient.element_order(g);
-            (0..automorphisms.maps.len())
-                .filter(|&a| order.is_multiple_of(automorphisms.orders[a]))
+            (0..outer.maps.len())
+                .filter(|&a| order.is_multiple_of(outer.orders[a]))
                 .collect()
         })
         .collect();
@@ -132,12 +133,9 @@ pub fn actions(normal: &Group, quotient: &Group) -> Option<Vec<(usize, Vec<Vec<E
         .skip(1)
         .try_fold(1usize, |trials, c| trials.checked_mul(c.len()))?;
     let firsts = match candidates.first() {
-        Some(first) => automorphisms.up_to_conjugacy(first),
+        Some(first) => outer.up_to_conjugacy(first),
         None => {
-            return Some(vec![(
-                quotient.order(),
-                vec![automorphisms.maps[0].clone(); quotient.order()],
-            )]);
+            return Some(vec![(quotient.order(), vec![outer.maps[0].clone(); quotient.order()])]);
         }
     };
     if trials.checked_mul(firsts.len())? > MOST_TRIALS {
@@ -155,15 +153,15 @@ pub fn actions(normal: &Group, quotient: &Group) -> Option<Vec<(usize, Vec<Vec<E
             }
             // Walk the quotient's Cayley graph: every edge must agree.
             let mut map = vec![usize::MAX; quotient.order()];
-            map[quotient.identity().index()] = automorphisms.identity;
+            map[quotient.identity().index()] = outer.identity;
             let consistent = words.iter().all(|&(x, from, generator)| {
-                let image = automorphisms.compose(map[from.index()], images[generator]);
+                let image = outer.compose(map[from.index()], images[generator]);
                 let known = map[x.index()];
                 map[x.index()] = image;
                 known == usize::MAX || known == image
             });
             if consistent {
-                let kernel = map.iter().filter(|&&a| a == automorphisms.identity).count();
+                let kernel = map.iter().filter(|&&a| a == outer.identity).count();
                 found.push((kernel, map));
             }
             if found.len() > MOST_ACTIONS {
@@ -173,7 +171,23 @@ pub fn actions(normal: &Group, quotient: &Group) -> Option<Vec<(usize, Vec<Vec<E
     }
     found.sort();
     found.dedup();
-    let action = |map: Vec<usize>| map.into_iter().map(|a| automorphisms.maps[a].clone()).collect();
+    // Actions that differ by an automorphism of the quotient give isomorphic groups.
+    if let Some(relabellings) = automorphisms(quotient, MOST_ACTIONS) {
+        let mut seen = std::collections::HashSet::new();
+        found.retain(|(_, map)| {
+            let new = !seen.contains(map);
+            if new {
+                seen.extend((relabellings.iter()).map(|a| a.iter().map(|q| map[q.index()]).collect::<Vec<usize>>()));
+            }
+            new
+        });
+    }
+    // Every action is built as a table and compared with the others.
+    let order = normal.order() * quotient.order();
+    if found.len() > 1 && found.len() * order * order > MOST_ENTRIES {
+        return None;
+    }
+    let action = |map: Vec<usize>| map.into_iter().map(|a| outer.maps[a].clone()).collect();
     Some(found.into_iter().map(|(kernel, map)| (kernel, action(map))).collect())
 }
 
