@@ -109,7 +109,7 @@ proptest! {
 
     #[test]
     fn orbit_bounds_hold_on_planted_circuits_with_corrupted_explanations(
-        seed: u64, rows in 1..4_usize, noise in 0.0..0.3_f64, corruption in 0..6_usize, by in -3.0..3.0_f64,
+        seed: u64, rows in 1..4_usize, noise in 0.0..0.3_f64, corruption in 0..8_usize, by in -3.0..3.0_f64,
     ) {
         let group = spec::parse("S3").unwrap();
         let stabiliser = Subgroup::generated(&group, &[group.elements().find(|&g| g != group.identity() && group.mul(g, g) == group.identity()).unwrap()]);
@@ -122,6 +122,8 @@ proptest! {
                 2 => circuit.kernels.iter_mut().for_each(|kernel| kernel.two_sided[0] += by),
                 3 => circuit.left_subspaces.iter_mut().for_each(|basis| basis[[0, 0]] += by),
                 4 => circuit.kernels.iter_mut().for_each(|kernel| kernel.coordinates *= by),
+                5 => circuit.kernels.iter_mut().for_each(|kernel| kernel.two_sided[0] = 1e300 * by),
+                6 => circuit.members.iter_mut().for_each(|member| member.left_values[0] = 1e200),
                 _ => circuit.kernels.truncate(1),
             }
         }
@@ -171,4 +173,22 @@ fn a_neuron_named_twice_is_refused() {
     let again = circuit.members[0].clone();
     circuit.members.push(again);
     assert!(OrbitTier::new(&folded, &group, &circuits).is_err());
+}
+
+#[test]
+fn an_explanation_that_is_not_finite_is_refused() {
+    let group = spec::parse("S3").unwrap();
+    let folded = random_network(&group, 4, 1, 1.0);
+    let options = CircuitOptions {
+        tolerance: 0.9,
+        ..Default::default()
+    };
+    for wrong in [f64::NAN, f64::INFINITY] {
+        let mut circuits = find_circuits(&folded, &group, options).unwrap();
+        circuits.circuits[0].members[0].left_values[0] = wrong;
+        assert!(OrbitTier::new(&folded, &group, &circuits).is_err());
+        let mut circuits = find_circuits(&folded, &group, options).unwrap();
+        circuits.right_drift[1] = wrong;
+        assert!(OrbitTier::new(&folded, &group, &circuits).is_err());
+    }
 }

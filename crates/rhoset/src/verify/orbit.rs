@@ -51,6 +51,14 @@ pub enum OrbitError {
         /// Which of its kernels.
         kernel: usize,
     },
+    /// A number of the explanation is infinite or not a number.
+    #[error("circuit {circuit}: {what} has an entry that is not finite")]
+    NotFinite {
+        /// Which circuit; the number of circuits for the drifts.
+        circuit: usize,
+        /// What holds the number.
+        what: &'static str,
+    },
     /// The drifts are not one number per element.
     #[error("the drifts have {left} and {right} entries; the group has {order} elements")]
     Drift {
@@ -78,6 +86,8 @@ pub struct OrbitTier {
     of_y: Array2<f64>,
     /// Row maxima over the wrong z.
     rows: RowMaxima,
+    /// Whether no table overflowed; where one did, nothing is certified.
+    finite: bool,
     /// Multiplications and additions spent.
     pub flops: u64,
 }
@@ -173,7 +183,12 @@ impl OrbitTier {
         of_x.rows_mut().into_iter().for_each(|mut row| row += &constant);
         let rows = RowMaxima::new(group, &two_sided, right.view(), left.view(), of_x.view(), of_y.view());
         flops += 8 * (n * n) as u64;
+        let finite = [&right, &left, &of_x, &of_y]
+            .iter()
+            .all(|table| table.sum().is_finite())
+            && two_sided.iter().all(|value| value.is_finite());
         Ok(Self {
+            finite,
             order: n,
             two_sided,
             right,
@@ -187,6 +202,9 @@ impl OrbitTier {
 
     /// An upper bound on `f(z | x, y)` over all z other than xy, for every y: O(1) each.
     pub fn row_bounds(&self, x: Element, bounds: &mut [f64]) {
+        if !self.finite {
+            return bounds.fill(f64::INFINITY);
+        }
         let rows = &self.rows;
         let (x, two_sided) = (x.index(), rows.two_sided);
         let (right, both, of_x) = (rows.right[x], rows.two_sided_right[x], rows.of_x[x]);
@@ -202,6 +220,9 @@ impl OrbitTier {
 
     /// An upper bound on `f(z | x, y)` over all z other than xy, from the tables at every z: O(n).
     pub fn pair_bound(&self, group: &Group, x: Element, y: Element) -> f64 {
+        if !self.finite {
+            return f64::INFINITY;
+        }
         let correct = group.mul(x, y).index();
         let x_inverse = group.row(group.inv(x));
         let y_inverse = group.inv(y);
@@ -265,6 +286,36 @@ fn check(circuits: &Circuits, order: usize, neurons: usize) -> Result<(), OrbitE
     if circuits.left_drift.len() != order || circuits.right_drift.len() != order {
         let (left, right) = (circuits.left_drift.len(), circuits.right_drift.len());
         return Err(OrbitError::Drift { left, right, order });
+    }
+    let finite = |circuit: usize, what: &'static str, values: &mut dyn Iterator<Item = &f64>| {
+        // NaN hides in comparisons and maxima, so it is kept out here.
+        if values.fold(true, |finite, v| finite && v.is_finite()) {
+            Ok(())
+        } else {
+            Err(OrbitError::NotFinite { circuit, what })
+        }
+    };
+    finite(
+        circuits.circuits.len(),
+        "a drift",
+        &mut circuits.left_drift.iter().chain(&circuits.right_drift),
+    )?;
+    for (c, circuit) in circuits.circuits.iter().enumerate() {
+        for member in &circuit.members {
+            finite(
+                c,
+                "a member's values",
+                &mut member.left_values.iter().chain(&member.right_values),
+            )?;
+        }
+        for kernel in &circuit.kernels {
+            finite(c, "a kernel's coordinates", &mut kernel.coordinates.iter())?;
+            let tables = kernel.right.iter().chain(&kernel.left).flatten();
+            finite(c, "a kernel's table", &mut kernel.two_sided.iter().chain(tables))?;
+        }
+        for basis in circuit.left_subspaces.iter().chain(&circuit.right_subspaces) {
+            finite(c, "a subspace", &mut basis.iter())?;
+        }
     }
     let mut seen = vec![false; neurons];
     for (c, circuit) in circuits.circuits.iter().enumerate() {
@@ -534,13 +585,20 @@ impl<'a> CircuitParts<'a> {
                 .max(kernel.coordinates.iter().map(|v| v * v).sum::<f64>().sqrt());
             let (left_defect, right_defect) = (&left_defects[l], &right_defects[r]);
             // Sound: Cauchy-Schwarz inside the subspaces, and their defects times all of the residual (Theorem 5).
-            let within = norm * (1.0 + left_defect.orthonormality) * (1.0 + right_defect.orthonormality);
+            let worst = [left_defect, right_defect]
+                .iter()
+                .fold(0.0_f64, |w, d| w.max(d.orthonormality).max(d.invariance));
+            let within = if worst <= 0.25 {
+                norm * (1.0 + left_defect.orthonormality) * (1.0 + right_defect.orthonormality)
+            } else {
+                f64::INFINITY
+            };
             let beyond = 2.0 * norm * (left_defect.invariance + right_defect.invariance);
             projected_norms(
                 residual.view(),
                 circuit.left_subspaces[l].view(),
                 circuit.right_subspaces[r].view(),
-                (within, beyond),
+                (within, beyond, norm),
                 slack,
             );
             let (dl, dr) = kernel.coordinates.dim();
@@ -673,12 +731,13 @@ impl Defect {
     }
 }
 
-/// Adds `within * |left' R(z) right| + beyond * |R(z)|` to the slack of every z; `residual` is `[|P| |Q|, n]`.
+/// Adds `within * |left' R(z) right| + beyond * |R(z)|`, or `norm * |R(z)|` where that is less, to the slack of every z;
+/// `residual` is `[|P| |Q|, n]`.
 fn projected_norms(
     residual: ArrayView2<f64>,
     left_basis: ArrayView2<f64>,
     right_basis: ArrayView2<f64>,
-    (within, beyond): (f64, f64),
+    (within, beyond, norm): (f64, f64, f64),
     slack: &mut [f64],
 ) {
     let ((a, dl), (b, dr)) = (left_basis.dim(), right_basis.dim());
@@ -706,7 +765,8 @@ fn projected_norms(
         .into_iter()
         .for_each(|row| row.iter().zip(&mut all).for_each(|(v, s)| *s += v * v));
     for z in 0..n {
-        slack[z] += within * squares[z].sqrt() + beyond * all[z].sqrt();
+        let inside = within * squares[z].sqrt() + beyond * all[z].sqrt();
+        slack[z] += inside.min(norm * all[z].sqrt());
     }
 }
 

@@ -146,16 +146,13 @@ impl<'a> SpectralTier<'a> {
                 let norm = norms[k].sqrt() * OUTWARD;
                 let of_y = self.of_y.row(y.index());
                 let z = group.mul(x, y).index();
-                let wrong = logits
-                    .row(k)
-                    .iter()
-                    .enumerate()
-                    .filter(|&(w, _)| w != z)
-                    .map(|(w, logit)| logit + of_x[w] + of_y[w] + self.left_over[w] * norm)
+                let mut wrong = f64::NEG_INFINITY;
+                for (w, logit) in logits.row(k).iter().enumerate().filter(|&(w, _)| w != z) {
+                    let bound = logit + of_x[w] + of_y[w] + self.left_over[w] * norm;
                     // A bound that is not a number proves nothing.
-                    .fold(f64::NEG_INFINITY, |most, v| if v <= most { most } else { v });
-                let margin = correct[k] - wrong - self.slack;
-                if wrong.is_nan() { f64::NEG_INFINITY } else { margin }
+                    wrong = wrong.max(if bound.is_nan() { f64::INFINITY } else { bound });
+                }
+                correct[k] - wrong - self.slack
             })
             .collect()
     }
