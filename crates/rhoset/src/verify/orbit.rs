@@ -281,40 +281,38 @@ fn largest<'a>(values: impl Iterator<Item = &'a f64>) -> f64 {
     values.fold(0.0, |most, v| most.max(v.abs()))
 }
 
+/// NaN hides in comparisons and maxima, so it is kept out of the tables.
+fn all_finite<'a>(values: impl IntoIterator<Item = &'a f64>) -> bool {
+    values.into_iter().all(|v| v.is_finite())
+}
+
 /// Checks every index and shape, so that nothing below can go out of bounds and no neuron counts twice.
 fn check(circuits: &Circuits, order: usize, neurons: usize) -> Result<(), OrbitError> {
     if circuits.left_drift.len() != order || circuits.right_drift.len() != order {
         let (left, right) = (circuits.left_drift.len(), circuits.right_drift.len());
         return Err(OrbitError::Drift { left, right, order });
     }
-    let finite = |circuit: usize, what: &'static str, values: &mut dyn Iterator<Item = &f64>| {
-        // NaN hides in comparisons and maxima, so it is kept out here.
-        if values.fold(true, |finite, v| finite && v.is_finite()) {
+    let refuse = |circuit: usize, what: &'static str, finite: bool| {
+        if finite {
             Ok(())
         } else {
             Err(OrbitError::NotFinite { circuit, what })
         }
     };
-    finite(
-        circuits.circuits.len(),
-        "a drift",
-        &mut circuits.left_drift.iter().chain(&circuits.right_drift),
-    )?;
+    let drifts = all_finite(&circuits.left_drift) && all_finite(&circuits.right_drift);
+    refuse(circuits.circuits.len(), "a drift", drifts)?;
     for (c, circuit) in circuits.circuits.iter().enumerate() {
         for member in &circuit.members {
-            finite(
-                c,
-                "a member's values",
-                &mut member.left_values.iter().chain(&member.right_values),
-            )?;
+            let values = member.left_values.iter().chain(&member.right_values);
+            refuse(c, "a member's values", all_finite(values))?;
         }
         for kernel in &circuit.kernels {
-            finite(c, "a kernel's coordinates", &mut kernel.coordinates.iter())?;
+            refuse(c, "a kernel's coordinates", all_finite(&kernel.coordinates))?;
             let tables = kernel.right.iter().chain(&kernel.left).flatten();
-            finite(c, "a kernel's table", &mut kernel.two_sided.iter().chain(tables))?;
+            refuse(c, "a kernel's table", all_finite(kernel.two_sided.iter().chain(tables)))?;
         }
         for basis in circuit.left_subspaces.iter().chain(&circuit.right_subspaces) {
-            finite(c, "a subspace", &mut basis.iter())?;
+            refuse(c, "a subspace", all_finite(basis))?;
         }
     }
     let mut seen = vec![false; neurons];
