@@ -9,6 +9,7 @@ mod group;
 mod network_input;
 mod quickstart;
 mod terminal;
+mod train;
 mod verify;
 
 use std::io::{self, IsTerminal};
@@ -41,6 +42,7 @@ enum Command {
     Explain(explain::ExplainArguments),
     Group(group::GroupArguments),
     Quickstart(quickstart::QuickstartArguments),
+    Train(train::TrainArguments),
     Verify(verify::VerifyArguments),
 }
 
@@ -76,6 +78,7 @@ fn run(arguments: Arguments) -> anyhow::Result<std::process::ExitCode> {
         Command::Explain(arguments) => explain::run(arguments),
         Command::Group(arguments) => group::run(arguments),
         Command::Quickstart(arguments) => quickstart::run(arguments),
+        Command::Train(arguments) => train::run(arguments),
         Command::Verify(arguments) => verify::run(arguments),
     }
 }
