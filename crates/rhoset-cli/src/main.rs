@@ -42,7 +42,7 @@ enum Command {
     Explain(explain::ExplainArguments),
     Group(group::GroupArguments),
     Quickstart(quickstart::QuickstartArguments),
-    Train(train::TrainArguments),
+    Train(Box<train::TrainArguments>),
     Verify(verify::VerifyArguments),
 }
 
@@ -78,7 +78,7 @@ fn run(arguments: Arguments) -> anyhow::Result<std::process::ExitCode> {
         Command::Explain(arguments) => explain::run(arguments),
         Command::Group(arguments) => group::run(arguments),
         Command::Quickstart(arguments) => quickstart::run(arguments),
-        Command::Train(arguments) => train::run(arguments),
+        Command::Train(arguments) => train::run(*arguments),
         Command::Verify(arguments) => verify::run(arguments),
     }
 }

@@ -606,8 +606,8 @@ fn softmax_gradient<T: Real>(logits: &mut [T], bias: &[T], correct: usize, weigh
             gradients[lane] += logits[lane];
         }
     }
-    logits[correct] = logits[correct] - weight;
-    bias_gradient[correct] = bias_gradient[correct] - weight;
+    logits[correct] -= weight;
+    bias_gradient[correct] -= weight;
     sum.f64().ln() + (top - correct_logit).f64()
 }
 

@@ -103,7 +103,7 @@ fn update_with_momentum<T: Real>(rule: &Momentum<T>, weights: &mut [T], gradient
     for ((w, &g), b) in weights.iter_mut().zip(gradient).zip(buffer) {
         let g = g + rule.decay * *w;
         *b = rule.momentum * *b + g;
-        *w = *w - rule.rate * *b;
+        *w -= rule.rate * *b;
     }
 }
 
@@ -113,7 +113,7 @@ fn update_with_adam<T: Real>(rule: &Adam<T>, weights: &mut [T], gradient: &[T], 
     for (((w, &g), first), second) in weights.iter_mut().zip(gradient).zip(first).zip(second) {
         let g = g + rule.coupled_decay * *w;
         let shrunk = *w * rule.shrink;
-        *first = *first + (g - *first) * rule.one_less_beta1;
+        *first += (g - *first) * rule.one_less_beta1;
         *second = *second * rule.beta2 + rule.one_less_beta2 * g * g;
         let denominator = second.root() / rule.root_correction2 + rule.epsilon;
         *w = shrunk - rule.step_size * *first / denominator;

@@ -1,7 +1,7 @@
 //! The two kinds of numbers that the CPU engine computes with, and their vectorised exponential.
 
 use std::fmt::Debug;
-use std::ops::{Add, AddAssign, Div, Mul, MulAssign, Neg, Sub};
+use std::ops::{Add, AddAssign, Div, Mul, MulAssign, Neg, Sub, SubAssign};
 
 /// f32 or f64.
 ///
@@ -17,6 +17,7 @@ pub trait Real:
     + Div<Output = Self>
     + Neg<Output = Self>
     + AddAssign
+    + SubAssign
     + MulAssign
     + Send
     + Sync
@@ -43,7 +44,7 @@ pub trait Real:
 /// `e^x = 2^k e^r` with `k` the nearest integer to `x / ln 2`, `r = x - k ln 2` in two pieces (Cody and Waite 1980), and
 /// `e^r` by its Taylor polynomial, long enough for |r| <= ln 2 / 2.
 macro_rules! real {
-    ($type:ty, $bits:ty, $mantissa:literal, $bias:literal, $lowest:literal, $ln2_high:literal, $ln2_low:literal,
+    ($type:ty, $bits:ty, $mantissa:literal, $bias:literal, $lowest:literal, $ln2_high:expr, $ln2_low:expr,
      $coefficients:expr) => {
         impl Real for $type {
             const ZERO: Self = 0.0;
@@ -100,7 +101,7 @@ real!(
     23,
     127,
     -87.0,
-    0.693_359_375,
+    355.0 / 512.0,
     -2.121_944_4e-4,
     [
         1.0 / 5040.0,
