@@ -106,6 +106,31 @@ fn what_is_right_in_any_float32_order_is_right_in_these() {
     assert!(proved > 100, "some pairs are right in float32");
 }
 
+#[test]
+fn nothing_is_right_in_float32_where_cancelling_products_overflow() {
+    let group = spec::parse("C2").expect("a group");
+    // The signs of x and y come through the last coordinate; the first two add 4 size - 4 size = 0.
+    let network = |size: f32| Network {
+        embedding: Embedding::TwoLinear {
+            embed_left: ndarray::arr2(&[[size, -size, 1e36], [size, -size, -1e36]]),
+            embed_right: ndarray::arr2(&[[0.0, 0.0, 1e36], [0.0, 0.0, -1e36]]),
+            linear_left: ndarray::arr2(&[[4.0, 4.0], [4.0, 4.0], [1.0, -1.0]]),
+            linear_right: ndarray::arr2(&[[4.0, 4.0], [4.0, 4.0], [1.0, -1.0]]),
+        },
+        unembed: ndarray::arr2(&[[1.0, -1.0], [1.0, -1.0]]),
+        bias: Some(ndarray::arr1(&[-1e36, 0.0])),
+        activation: Activation::Relu,
+    };
+    let small = network(1e36);
+    assert_eq!(loss::evaluate(&small.fold(), &group).float32_pairs, 4);
+    assert_eq!(right_in_float32(&small, &group, false), 4);
+    // 4 * 3e38 is infinite in float32, and infinity less infinity no number; real arithmetic has all pairs right.
+    let large = network(3e38);
+    assert_eq!(brute::verify(&large, &large.fold(), &group).certified_pairs, 4);
+    assert!(right_in_float32(&large, &group, false) < 4);
+    assert_eq!(loss::evaluate(&large.fold(), &group).float32_pairs, 0);
+}
+
 /// The number of pairs right in float32, the way a framework computes: sums from the first or from the last neuron.
 fn right_in_float32(network: &Network, group: &Group, reversed: bool) -> usize {
     let dot = |a: &[f32], b: &[f32], start: f32| {

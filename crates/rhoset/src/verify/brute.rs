@@ -289,7 +289,13 @@ impl LogitError {
     /// The network as stored, every step of it in float32.
     pub(super) fn stored_single(folded: &Folded) -> Self {
         // Folding errors are gamma_d(2^-53) times magnitudes; in float32 they are up to gamma_d(2^-24) times the same.
-        Self::of(folded, SINGLE_UNIT, SINGLE_SUBNORMAL, 2f64.powi(30))
+        let mut bounds = Self::of(folded, SINGLE_UNIT, SINGLE_SUBNORMAL, 2f64.powi(30));
+        // Terms that cancel in a folded product may overflow all the same. They sum in magnitude to at most 2^52 times
+        // the product's error bound, which is 2 gamma_d times that sum with gamma_d >= 2^-53.
+        for (left, right) in folded.left_error.iter().zip(&folded.right_error) {
+            bounds.magnitude = bounds.magnitude.max((left + right) * 2f64.powi(52) * OUTWARD);
+        }
+        bounds
     }
 
     fn of(folded: &Folded, unit: f64, subnormal: f64, folding: f64) -> Self {
