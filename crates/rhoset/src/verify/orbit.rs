@@ -76,9 +76,9 @@ pub struct OrbitTier {
     order: usize,
     /// `[n]`: T, at x^-1 z y^-1.
     two_sided: Vec<f64>,
-    /// `[n, n]`: T_R at (x, z y^-1).
+    /// `[n, n]`: T_R at (x, z y^-1); `[1, n]` where it is the same for every x.
     right: Array2<f64>,
-    /// `[n, n]`: T_L at (y, x^-1 z).
+    /// `[n, n]`: T_L at (y, x^-1 z); `[1, n]` where it is the same for every y.
     left: Array2<f64>,
     /// `[n, n]`: A at (x, z), with the bias and the slack in it.
     of_x: Array2<f64>,
@@ -128,8 +128,18 @@ impl OrbitTier {
         check(circuits, n, m)?;
         let mut flops = 0_u64;
         let mut two_sided = vec![0.0; n];
-        let mut right = Array2::zeros((n, n));
-        let mut left = Array2::zeros((n, n));
+        // Without one-sided parts a table is the same row for every x (or y): the drift.
+        let kernels = || {
+            circuits
+                .circuits
+                .iter()
+                .enumerate()
+                .filter(|&(i, _)| chosen(i))
+                .flat_map(|(_, c)| &c.kernels)
+        };
+        let rows = |needed: bool| if needed { n } else { 1 };
+        let mut right = Array2::zeros((rows(kernels().any(|kernel| kernel.right.is_some())), n));
+        let mut left = Array2::zeros((rows(kernels().any(|kernel| kernel.left.is_some())), n));
         let mut of_x = Array2::zeros((n, n));
         let mut of_y = Array2::zeros((n, n));
         let mut slack: Vec<f64> = vec![0.0; n];
@@ -181,7 +191,7 @@ impl OrbitTier {
         }
         let constant = ndarray::ArrayView1::from(&constant);
         of_x.rows_mut().into_iter().for_each(|mut row| row += &constant);
-        let rows = RowMaxima::new(group, &two_sided, right.view(), left.view(), of_x.view(), of_y.view());
+        let rows = RowMaxima::new(group, &two_sided, &right, &left, of_x.view(), of_y.view());
         flops += 8 * (n * n) as u64;
         let finite = [&right, &left, &of_x, &of_y]
             .iter()
@@ -226,7 +236,7 @@ impl OrbitTier {
         let correct = group.mul(x, y).index();
         let x_inverse = group.row(group.inv(x));
         let y_inverse = group.inv(y);
-        let (right, left) = (self.right.row(x.index()), self.left.row(y.index()));
+        let (right, left) = (table_row(&self.right, x), table_row(&self.left, y));
         let (of_x, of_y) = (self.of_x.row(x.index()), self.of_y.row(y.index()));
         let mut bound = f64::NEG_INFINITY;
         for z in (0..self.order).filter(|&z| z != correct) {
@@ -275,6 +285,13 @@ fn row_maximum(values: &[f64]) -> f64 {
     rest.iter()
         .chain(&lanes)
         .fold(f64::NEG_INFINITY, |most, &v| if v > most { v } else { most })
+}
+
+/// The row of an element in a table that has one for each, or one for all.
+fn table_row(table: &Array2<f64>, x: Element) -> &[f64] {
+    let n = table.ncols();
+    let row = if table.nrows() == 1 { 0 } else { x.index() };
+    &table.as_slice().expect("standard layout")[row * n..(row + 1) * n]
 }
 
 fn largest<'a>(values: impl Iterator<Item = &'a f64>) -> f64 {
@@ -772,8 +789,8 @@ impl RowMaxima {
     fn new(
         group: &Group,
         two_sided: &[f64],
-        right: ArrayView2<f64>,
-        left: ArrayView2<f64>,
+        right: &Array2<f64>,
+        left: &Array2<f64>,
         of_x: ArrayView2<f64>,
         of_y: ArrayView2<f64>,
     ) -> Self {
@@ -802,7 +819,7 @@ impl RowMaxima {
         for x in group.elements() {
             let inverse = group.inv(x);
             // z y^-1 = w: wrong where w is not x; then x^-1 z y^-1 = x^-1 w.
-            wrong.copy_from_slice(right.row(x.index()).as_slice().expect("standard layout"));
+            wrong.copy_from_slice(table_row(right, x));
             wrong[x.index()] = f64::NEG_INFINITY;
             rows.right[x.index()] = row_maximum(&wrong);
             wrong
@@ -811,7 +828,7 @@ impl RowMaxima {
                 .for_each(|(value, back)| *value += two_sided[back.index()]);
             rows.two_sided_right[x.index()] = row_maximum(&wrong);
             // x^-1 z = w: wrong where w is not y; then x^-1 z y^-1 = w y^-1, down a column of the table.
-            wrong.copy_from_slice(left.row(x.index()).as_slice().expect("standard layout"));
+            wrong.copy_from_slice(table_row(left, x));
             wrong[x.index()] = f64::NEG_INFINITY;
             rows.left[x.index()] = row_maximum(&wrong);
             let column = group.table()[inverse.index()..].iter().step_by(n);
