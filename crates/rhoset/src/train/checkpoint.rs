@@ -59,7 +59,11 @@ pub enum CheckpointError {
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), CheckpointError> {
     let write = || {
         let directory = path.parent().unwrap_or(Path::new("."));
-        let mut file = tempfile::Builder::new().prefix(PART).tempfile_in(directory)?;
+        let mut builder = tempfile::Builder::new();
+        // Temporary files are private by default; runs are read by others as the umask says.
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+        let mut file = builder.prefix(PART).tempfile_in(directory)?;
         file.write_all(bytes)?;
         file.as_file().sync_all()?;
         file.persist(path).map_err(|failure| failure.error)?;
