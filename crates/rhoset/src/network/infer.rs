@@ -127,7 +127,7 @@ pub fn infer_group(folded: &Folded) -> Result<InferredGroup, InferError> {
 /// use ndarray::array;
 /// use rhoset::network::infer::group_near;
 /// // C5 with one wrong entry, and its labels in disorder: the identity is 3.
-/// let table = array![[4, 2, 3, 0, 1], [2, 3, 4, 1, 1], [3, 4, 1, 2, 0], [0, 1, 2, 3, 4], [1, 0, 0, 4, 2]];
+/// let table = array![[4, 2, 3, 0, 1], [2, 0, 4, 1, 1], [3, 4, 1, 2, 0], [0, 1, 2, 3, 4], [1, 3, 0, 4, 2]];
 /// let inferred = group_near(&table)?;
 /// assert_eq!(inferred.repaired, 1);
 /// assert_eq!(inferred.group.identity().index(), 3);
