@@ -495,7 +495,7 @@ fn backward<T: Real>(shared: &Shared<'_, T>, pairs: &[u32], tile: &mut Tile<T>, 
     }
 }
 
-#[multiversion(targets("x86_64+avx512f+avx512vl+avx512dq+avx512bw+fma", "x86_64+avx2+fma"))]
+#[multiversion(targets("x86_64+avx2+fma"))]
 fn add_relu<T: Real>(left: &[T], right: &[T], hidden: &mut [T]) {
     for ((hidden, &left), &right) in hidden.iter_mut().zip(left).zip(right) {
         let t = left + right;
@@ -504,7 +504,7 @@ fn add_relu<T: Real>(left: &[T], right: &[T], hidden: &mut [T]) {
     }
 }
 
-#[multiversion(targets("x86_64+avx512f+avx512vl+avx512dq+avx512bw+fma", "x86_64+avx2+fma"))]
+#[multiversion(targets("x86_64+avx2+fma"))]
 fn add_activate<T: Real>(activation: Activation, left: &[T], right: &[T], inputs: &mut [T], hidden: &mut [T]) {
     for ((input, &left), &right) in inputs.iter_mut().zip(left).zip(right) {
         *input = left + right;
@@ -519,14 +519,14 @@ fn add_activate<T: Real>(activation: Activation, left: &[T], right: &[T], inputs
 }
 
 /// `slopes *= relu'(t)`, which is 1 where `relu(t) > 0` and 0 elsewhere, at 0 too, as in PyTorch.
-#[multiversion(targets("x86_64+avx512f+avx512vl+avx512dq+avx512bw+fma", "x86_64+avx2+fma"))]
+#[multiversion(targets("x86_64+avx2+fma"))]
 fn mask<T: Real>(slopes: &mut [T], hidden: &[T]) {
     for (slope, &hidden) in slopes.iter_mut().zip(hidden) {
         *slope = if hidden > T::ZERO { *slope } else { T::ZERO };
     }
 }
 
-#[multiversion(targets("x86_64+avx512f+avx512vl+avx512dq+avx512bw+fma", "x86_64+avx2+fma"))]
+#[multiversion(targets("x86_64+avx2+fma"))]
 fn multiply_by_derivative<T: Real>(activation: Activation, slopes: &mut [T], inputs: &[T]) {
     let each = slopes.iter_mut().zip(inputs);
     match activation {
@@ -550,7 +550,7 @@ fn gelu_derivative(t: f64) -> f64 {
     0.5 * libm::erfc(-t * FRAC_1_SQRT_2) + t * libm::exp(-0.5 * t * t) / (2.0 * PI).sqrt()
 }
 
-#[multiversion(targets("x86_64+avx512f+avx512vl+avx512dq+avx512bw+fma", "x86_64+avx2+fma"))]
+#[multiversion(targets("x86_64+avx2+fma"))]
 fn scatter<T: Real>(slopes: &[T], left: &mut [T], right: &mut [T]) {
     for ((&slope, left), right) in slopes.iter().zip(left).zip(right) {
         *left += slope;
@@ -558,7 +558,7 @@ fn scatter<T: Real>(slopes: &[T], left: &mut [T], right: &mut [T]) {
     }
 }
 
-#[multiversion(targets("x86_64+avx512f+avx512vl+avx512dq+avx512bw+fma", "x86_64+avx2+fma"))]
+#[multiversion(targets("x86_64+avx2+fma"))]
 fn add<T: Real>(total: &mut [T], other: &[T]) {
     for (total, &other) in total.iter_mut().zip(other) {
         *total += other;
@@ -567,7 +567,7 @@ fn add<T: Real>(total: &mut [T], other: &[T]) {
 
 /// Turns logits into `(softmax(logits + bias) - onehot(correct)) * weight`, adds that to the bias's gradient, and returns
 /// the cross-entropy. Rows are whole vectors.
-#[multiversion(targets("x86_64+avx512f+avx512vl+avx512dq+avx512bw+fma", "x86_64+avx2+fma"))]
+#[multiversion(targets("x86_64+avx2+fma"))]
 fn softmax_gradient<T: Real>(logits: &mut [T], bias: &[T], correct: usize, weight: T, bias_gradient: &mut [T]) -> f64 {
     let mut largest = [T::MINUS_INFINITY; LANES];
     for (logits, bias) in logits.chunks_exact_mut(LANES).zip(bias.chunks_exact(LANES)) {
@@ -622,7 +622,7 @@ fn score_tile<T: Real>(shared: &Shared<'_, T>, pairs: &[u32], logits: &mut [T], 
 }
 
 /// Cross-entropy and margin of one row of logits; the padding is left at 0.
-#[multiversion(targets("x86_64+avx512f+avx512vl+avx512dq+avx512bw+fma", "x86_64+avx2+fma"))]
+#[multiversion(targets("x86_64+avx2+fma"))]
 fn loss_and_margin<T: Real>(logits: &mut [T], bias: &[T], correct: usize) -> (f64, f64) {
     let correct_logit = logits[correct] + bias[correct];
     logits[correct] = T::MINUS_INFINITY;

@@ -98,7 +98,7 @@ struct Adam<T> {
     epsilon: T,
 }
 
-#[multiversion(targets("x86_64+avx512f+avx512vl+avx512dq+avx512bw+fma", "x86_64+avx2+fma"))]
+#[multiversion(targets("x86_64+avx2+fma"))]
 fn update_with_momentum<T: Real>(rule: &Momentum<T>, weights: &mut [T], gradient: &[T], buffer: &mut [T]) {
     for ((w, &g), b) in weights.iter_mut().zip(gradient).zip(buffer) {
         let g = g + rule.decay * *w;
@@ -108,7 +108,7 @@ fn update_with_momentum<T: Real>(rule: &Momentum<T>, weights: &mut [T], gradient
 }
 
 /// One pass over weights, gradient and both means, where PyTorch makes eight.
-#[multiversion(targets("x86_64+avx512f+avx512vl+avx512dq+avx512bw+fma", "x86_64+avx2+fma"))]
+#[multiversion(targets("x86_64+avx2+fma"))]
 fn update_with_adam<T: Real>(rule: &Adam<T>, weights: &mut [T], gradient: &[T], first: &mut [T], second: &mut [T]) {
     for (((w, &g), first), second) in weights.iter_mut().zip(gradient).zip(first).zip(second) {
         let g = g + rule.coupled_decay * *w;
