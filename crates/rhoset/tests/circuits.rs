@@ -192,3 +192,17 @@ fn an_explanation_that_is_not_finite_is_refused() {
         assert!(OrbitTier::new(&folded, &group, &circuits).is_err());
     }
 }
+
+#[test]
+fn logits_beyond_float32_certify_nothing_wrong() {
+    let group = spec::parse("S3").unwrap();
+    for seed in 0..50 {
+        for scale in [1e20, 1e30, 3e38] {
+            let mut folded = random_network(&group, 4, seed, 1.0);
+            folded.left.mapv_inplace(|v| v * scale * 10.0);
+            folded.right.mapv_inplace(|v| v * scale * 10.0);
+            let circuits = find_circuits(&folded, &group, CircuitOptions::default()).unwrap();
+            assert_sound(&folded, &group, &circuits);
+        }
+    }
+}

@@ -35,7 +35,10 @@ impl CorrectLogits {
             }
             most.iter().zip(&mut magnitude).for_each(|(most, sum)| *sum += most);
         }
-        let mut slack = vec![0.0; n];
+        // Sound: past the range of float32 an infinite input can hide behind relu (inf - inf, or relu of -inf), so nothing
+        // is proved there.
+        let in_range = magnitude.iter().all(|&most| most < f64::from(f32::MAX) / 4.0);
+        let mut slack = vec![if in_range { 0.0 } else { f64::INFINITY }; n];
         let mut unembed = Array2::zeros((n, m));
         // gamma_{m + 8} in float32: rounding l and r, their sum, and m products in any order; the last term is underflow.
         let gamma = (m + 8) as f64 * f64::from(f32::EPSILON);
@@ -78,6 +81,9 @@ impl CorrectLogits {
         for (&z, bound) in group.row(x).iter().zip(bounds.iter_mut()) {
             *bound += self.bias[z.index()];
             *bound -= self.slack[z.index()] + 1e-12 * bound.abs();
+            if !bound.is_finite() {
+                *bound = f64::NEG_INFINITY;
+            }
         }
     }
 }
