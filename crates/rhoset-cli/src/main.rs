@@ -6,6 +6,7 @@
 mod convert;
 mod explain;
 mod group;
+mod group_names;
 mod measure;
 mod network_input;
 mod quickstart;

@@ -13,6 +13,7 @@ use rhoset::train::checkpoint::write_whole;
 use rhoset::verify::subject::Subject;
 use serde_json::json;
 
+use crate::group_names::GroupNames;
 use crate::network_input::{NetworkArguments, NetworkInput};
 use crate::terminal;
 use crate::verify::Explainer;
@@ -94,6 +95,7 @@ pub(crate) fn run(arguments: ReportArguments) -> anyhow::Result<ExitCode> {
         cache,
         explainer: Explainer::default(),
         page: Page::new(),
+        names: GroupNames::default(),
         groups: BTreeMap::new(),
         unread: Vec::new(),
         warned: false,
@@ -128,6 +130,7 @@ struct Making<'a> {
     cache: Option<Cache>,
     explainer: Explainer,
     page: Page,
+    names: GroupNames,
     /// Networks by group.
     groups: BTreeMap<String, usize>,
     unread: Vec<String>,
@@ -179,7 +182,7 @@ impl Making<'_> {
     }
 
     fn add_network(&mut self, input: &NetworkInput, name: String, run: Option<&Run>) -> anyhow::Result<()> {
-        let (group, cache) = (&input.group, self.cache.as_ref());
+        let (group, cache) = (&self.names.named(input.group.clone()), self.cache.as_ref());
         let explainer = &mut self.explainer;
         let subject = Subject::new(&input.network, &input.folded, group);
         let (described, mut kept) = Described::new(&subject, || explainer.irreps(group), cache)?;

@@ -23,6 +23,7 @@ use rhoset::train::{Job, Outcome, TrainConfig, train_all};
 use rhoset::verify::subject::Subject;
 use serde_json::json;
 
+use crate::group_names::GroupNames;
 use crate::measure::{or_dash, percent, r_squared, table};
 use crate::network_input::{NetworkArguments, NetworkInput};
 use crate::report::{Source, gather};
@@ -200,6 +201,7 @@ struct Study {
     output: PathBuf,
     cache: Cache,
     explainer: Explainer,
+    names: GroupNames,
     page: Page,
     /// The networks of each group, in the order of their first appearance; one of their groups, for the census.
     groups: Vec<(Group, Vec<Record>)>,
@@ -216,6 +218,7 @@ impl Study {
             output: output.to_owned(),
             cache: Cache::new(output.join("networks")),
             explainer: Explainer::default(),
+            names: GroupNames::default(),
             page: Page::new(),
             groups: Vec::new(),
             problems: Vec::new(),
@@ -357,7 +360,7 @@ impl Study {
         name: String,
         run: Option<&Run>,
     ) -> anyhow::Result<()> {
-        let (group, cache) = (&input.group, &self.cache);
+        let (group, cache) = (&self.names.named(input.group.clone()), &self.cache);
         let wanted = |only: &Group| only.order() == group.order() && isomorphism(only, group).is_some();
         if !self.only.is_empty() && !self.only.iter().any(wanted) {
             self.skipped += 1;

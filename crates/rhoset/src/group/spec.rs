@@ -168,7 +168,7 @@ pub fn parse(text: &str) -> Result<Group, SpecError> {
 
 impl Spec {
     /// The order of the group where the spec alone tells it; `u64::MAX` stands for that and more.
-    pub(crate) fn order(&self) -> Result<Option<u64>, SpecError> {
+    pub fn order(&self) -> Result<Option<u64>, SpecError> {
         match self {
             Spec::Family(family) => match family.order() {
                 Ok(order) => Ok(Some(order.unwrap_or(u64::MAX))),
