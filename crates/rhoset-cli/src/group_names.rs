@@ -75,7 +75,14 @@ mod tests {
     #[test]
     fn a_name_that_is_no_spec_of_the_group_gives_way_to_the_table() {
         let s4 = spec::parse("S4").unwrap();
-        for name in ["", "SL(2,3)", "table:/dev/zero", "C2^60", "S4-order-24", "order-24 group"] {
+        for name in [
+            "",
+            "SL(2,3)",
+            "table:/dev/zero",
+            "C2^60",
+            "S4-order-24",
+            "order-24 group",
+        ] {
             let named = GroupNames::default().named(s4.clone().with_name(name));
             assert_eq!(named.name(), "S4", "{name}");
         }

@@ -12,6 +12,7 @@ mod network_input;
 mod quickstart;
 mod report;
 mod reproduce;
+mod source;
 mod terminal;
 mod train;
 mod verify;

@@ -56,6 +56,13 @@ pub(crate) struct NetworkInput {
 }
 
 impl NetworkInput {
+    /// Its name where its file is called `name`: the same with the index in a file of many networks.
+    pub(crate) fn name_under(&self, name: &str) -> String {
+        let file = self.path.file_name().map(|name| name.to_string_lossy().into_owned());
+        let index = self.name.strip_prefix(&file.unwrap_or_default()).unwrap_or_default();
+        format!("{name}{index}")
+    }
+
     /// Says on stderr what a user would want to know before reading on.
     fn warn(&self) {
         if self.rounding > 0.0 {

@@ -15,6 +15,7 @@ use serde_json::json;
 
 use crate::group_names::GroupNames;
 use crate::network_input::{NetworkArguments, NetworkInput};
+use crate::source::{self, Source};
 use crate::terminal;
 use crate::verify::Explainer;
 
@@ -54,37 +55,9 @@ pub(crate) struct ReportArguments {
     json: bool,
 }
 
-/// A thing to report on.
-pub(crate) enum Source {
-    File(PathBuf),
-    Run(PathBuf),
-}
-
-impl Source {
-    pub(crate) fn path(&self) -> &Path {
-        match self {
-            Self::File(path) | Self::Run(path) => path,
-        }
-    }
-}
-
 pub(crate) fn run(arguments: ReportArguments) -> anyhow::Result<ExitCode> {
     check_writable(&arguments.output)?;
-    let mut sources = Vec::new();
-    for path in &arguments.networks.files {
-        let before = sources.len();
-        if path.is_dir() {
-            gather(path, 0, &mut sources).with_context(|| path.display().to_string())?;
-            ensure!(
-                sources.len() > before,
-                "{}: there is no network in this directory, and no run; networks are .safetensors, .pt and .pth files, \
-                 runs are what `rhoset train --out` writes",
-                path.display()
-            );
-        } else {
-            sources.push(Source::File(path.clone()));
-        }
-    }
+    let (sources, without) = source::gather(&arguments.networks.files);
     let cache = match (&arguments.cache, arguments.no_cache) {
         (_, true) => None,
         (Some(folder), _) => Some(Cache::new(folder)),
@@ -100,14 +73,13 @@ pub(crate) fn run(arguments: ReportArguments) -> anyhow::Result<ExitCode> {
         unread: Vec::new(),
         warned: false,
     };
+    for (path, error) in without {
+        making.unread(&path, &format!("{}: {error}", path.display()));
+    }
     let progress = terminal::progress(sources.len(), "networks");
-    for source in &sources {
-        if let Err(error) = making.add(source) {
-            progress.suspend(|| eprintln!("error: {error:#}"));
-            making
-                .page
-                .add_unread(source.path().display().to_string(), format!("{error:#}"));
-            making.unread.push(source.path().display().to_string());
+    for (source, name) in sources.iter().zip(source::short_names(&sources)) {
+        if let Err(error) = making.add(source, &name) {
+            progress.suspend(|| making.unread(source.path(), &format!("{error:#}")));
         }
         progress.inc(1);
     }
@@ -139,8 +111,15 @@ struct Making<'a> {
 }
 
 impl Making<'_> {
+    /// Says of an input what is wrong with it, here and on the page.
+    fn unread(&mut self, path: &Path, error: &str) {
+        eprintln!("error: {error}");
+        self.page.add_unread(path.display().to_string(), error);
+        self.unread.push(path.display().to_string());
+    }
+
     /// Adds all networks of a file or run, as far as they can be read.
-    fn add(&mut self, source: &Source) -> anyhow::Result<()> {
+    fn add(&mut self, source: &Source, name: &str) -> anyhow::Result<()> {
         let run = match source {
             Source::Run(directory) => Some(Run::open(directory)?),
             Source::File(_) => None,
@@ -155,7 +134,7 @@ impl Making<'_> {
             let (epoch, network) = run.latest(group.order())?;
             let input = NetworkInput {
                 path: source.path().to_owned(),
-                name: format!("{} (unfinished, epoch {epoch})", source.path().display()),
+                name: format!("{name} (unfinished, epoch {epoch})"),
                 folded: network.fold(),
                 network,
                 group,
@@ -169,8 +148,8 @@ impl Making<'_> {
             match input {
                 Ok(input) => {
                     let name = match &run {
-                        Some(_) => source.path().display().to_string(),
-                        None => input.name.clone(),
+                        Some(_) => name.to_owned(),
+                        None => input.name_under(name),
                     };
                     self.add_network(&input, name, run.as_ref())?;
                 }
@@ -264,35 +243,6 @@ fn check_writable(output: &Path) -> anyhow::Result<()> {
     let trial = folder.join(format!(".rhoset-report-{}", std::process::id()));
     std::fs::write(&trial, b"").with_context(|| format!("{}: cannot be written", output.display()))?;
     std::fs::remove_file(&trial).with_context(|| trial.display().to_string())
-}
-
-/// Directories in directories, beyond which none are looked into.
-const DEEPEST: usize = 8;
-
-/// The runs and network files of a directory, by name.
-pub(crate) fn gather(directory: &Path, depth: usize, sources: &mut Vec<Source>) -> std::io::Result<()> {
-    if Run::is_at(directory) {
-        sources.push(Source::Run(directory.to_owned()));
-        return Ok(());
-    }
-    let mut entries = std::fs::read_dir(directory)?.collect::<Result<Vec<_>, _>>()?;
-    entries.sort_by_key(|entry| entry.file_name());
-    for entry in entries {
-        let path = entry.path();
-        // Of the entry itself: a link to a directory could lead back here.
-        if entry.file_type()?.is_dir() {
-            if depth < DEEPEST {
-                gather(&path, depth + 1, sources)?;
-            }
-            continue;
-        }
-        let extension = path.extension().map(|extension| extension.to_ascii_lowercase());
-        let networks = ["safetensors", "pt", "pth"];
-        if extension.is_some_and(|extension| networks.iter().any(|network| extension == *network)) {
-            sources.push(Source::File(path));
-        }
-    }
-    Ok(())
 }
 
 /// Where programs keep what they can make again: `$XDG_CACHE_HOME`, or the platform's own place.

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use indicatif::ProgressBar;
 use rhoset::group::isomorphism::isomorphism;
 use rhoset::group::{Group, spec};
@@ -26,7 +26,7 @@ use serde_json::json;
 use crate::group_names::GroupNames;
 use crate::measure::{or_dash, percent, r_squared, table};
 use crate::network_input::{NetworkArguments, NetworkInput};
-use crate::report::{Source, gather};
+use crate::source::{self, Source};
 use crate::terminal;
 use crate::verify::Explainer;
 
@@ -96,7 +96,18 @@ static STOP: AtomicBool = AtomicBool::new(false);
 
 pub(crate) fn run(arguments: ReproduceArguments) -> anyhow::Result<ExitCode> {
     let Experiment::Paper = arguments.experiment;
+    let groups = groups(&arguments.group)?;
+    let is_new = !arguments.output.exists();
     check_writable(&arguments.output)?;
+    let outcome = study(&arguments, groups);
+    if outcome.is_err() && is_new {
+        // Only where nothing is in it, not even runs that diverged.
+        _ = std::fs::remove_dir(&arguments.output);
+    }
+    outcome
+}
+
+fn study(arguments: &ReproduceArguments, groups: Vec<(String, Group)>) -> anyhow::Result<ExitCode> {
     ctrlc::set_handler(|| {
         // The second time at once: every file is whole at any moment.
         if STOP.swap(true, Ordering::Relaxed) {
@@ -104,13 +115,16 @@ pub(crate) fn run(arguments: ReproduceArguments) -> anyhow::Result<ExitCode> {
         }
     })
     .context("cannot listen for Ctrl-C")?;
-    let groups = groups(&arguments.group)?;
     let mut study = Study::new(&arguments.output);
     let sources = match arguments.networks.is_empty() {
-        true => study.train(&arguments, groups)?,
+        true => study.train(arguments, groups)?,
         false => {
             study.only = groups.into_iter().map(|(_, group)| group).collect();
-            sources(&arguments.networks)?
+            let (sources, without) = source::gather(&arguments.networks);
+            for (path, error) in without {
+                study.problem(&ProgressBar::hidden(), path.display().to_string(), error);
+            }
+            sources
         }
     };
     if !STOP.load(Ordering::Relaxed) {
@@ -143,6 +157,12 @@ pub(crate) fn run(arguments: ReproduceArguments) -> anyhow::Result<ExitCode> {
 
 /// Refuses early what would be refused after hours of work.
 fn check_writable(output: &Path) -> anyhow::Result<()> {
+    ensure!(
+        output.is_dir() || !output.exists(),
+        "{}: is a file; a study needs a directory to write to, as in -o {}",
+        output.display(),
+        output.with_extension("study").display()
+    );
     std::fs::create_dir_all(output).with_context(|| format!("{}: cannot be made", output.display()))?;
     let trial = output.join(format!(".rhoset-study-{}", std::process::id()));
     std::fs::write(&trial, b"").with_context(|| format!("{}: cannot be written to", output.display()))?;
@@ -166,27 +186,6 @@ fn groups(specs: &[String]) -> anyhow::Result<Vec<(String, Group)>> {
         }
     }
     Ok(groups)
-}
-
-/// Every network file and run of the paths.
-fn sources(paths: &[PathBuf]) -> anyhow::Result<Vec<Source>> {
-    let mut sources = Vec::new();
-    for path in paths {
-        if !path.is_dir() {
-            sources.push(Source::File(path.clone()));
-            continue;
-        }
-        let before = sources.len();
-        gather(path, 0, &mut sources).with_context(|| path.display().to_string())?;
-        if sources.len() == before {
-            bail!(
-                "{}: there is no network in this directory, and no run; networks are .safetensors, .pt and .pth files, runs \
-                 are what `rhoset train --out` writes",
-                path.display()
-            );
-        }
-    }
-    Ok(sources)
 }
 
 /// An input that is not in the study.
@@ -298,11 +297,11 @@ impl Study {
     /// Explains, verifies and measures every network.
     fn examine(&mut self, sources: &[Source]) {
         let progress = terminal::progress(sources.len(), "explained, verified and measured");
-        for source in sources {
+        for (source, name) in sources.iter().zip(source::short_names(sources)) {
             if STOP.load(Ordering::Relaxed) {
                 break;
             }
-            if let Err(error) = self.add(&progress, source) {
+            if let Err(error) = self.add(&progress, source, &name) {
                 self.problem(&progress, source.path().display().to_string(), format!("{error:#}"));
             }
             progress.inc(1);
@@ -311,7 +310,7 @@ impl Study {
     }
 
     /// Adds every network of a file or run.
-    fn add(&mut self, progress: &ProgressBar, source: &Source) -> anyhow::Result<()> {
+    fn add(&mut self, progress: &ProgressBar, source: &Source, name: &str) -> anyhow::Result<()> {
         let (run, file) = match source {
             Source::File(path) => (None, path.clone()),
             Source::Run(directory) => {
@@ -331,18 +330,9 @@ impl Study {
         for input in files.load()? {
             match input {
                 Ok(input) => {
-                    // A run's network is known by its directory, relative to the study where it is in it.
                     let name = match &run {
-                        Some(_) => {
-                            let own = self.output.join("runs");
-                            source
-                                .path()
-                                .strip_prefix(own)
-                                .unwrap_or(source.path())
-                                .display()
-                                .to_string()
-                        }
-                        None => input.name.clone(),
+                        Some(_) => name.to_owned(),
+                        None => input.name_under(name),
                     };
                     self.add_network(progress, &input, name, run.as_ref())?;
                 }

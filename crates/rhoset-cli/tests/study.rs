@@ -259,6 +259,110 @@ fn networks_of_other_groups_are_left_out_where_a_group_is_asked_for() {
 }
 
 #[test]
+fn networks_of_isomorphic_groups_are_one_group_whatever_their_files_call_it() {
+    let folder = folder();
+    // The first network with its labels turned around: another table, of the same group without a name.
+    let renamed = with_turned_labels(S4);
+    std::fs::write(folder.path().join("turned.safetensors"), renamed).unwrap();
+    let arguments = [
+        "reproduce",
+        "paper",
+        "--networks",
+        S4,
+        "turned.safetensors",
+        "-o",
+        "out",
+        "--json",
+    ];
+    let output = rhoset(folder.path(), &arguments)
+        .assert()
+        .success()
+        .get_output()
+        .stdout
+        .clone();
+    let about: Value = serde_json::from_slice(&output).unwrap();
+    let groups = about["groups"].as_array().unwrap();
+    assert_eq!(
+        (groups.len(), &groups[0]["group"], &groups[0]["networks"]),
+        (1, &"S4".into(), &2.into())
+    );
+    // What does not depend on the order of the labels is the same of both.
+    let results = csv(&folder.path().join("out/results.csv"));
+    for column in ["accuracy", "circuits", "full_circuits", "cascade.certified_pairs"] {
+        let at = results[0].iter().position(|own| own == column).unwrap();
+        assert_eq!(results[1][at], results[2][at], "{column}");
+    }
+    let mut report = rhoset(folder.path(), &["report", S4, "turned.safetensors", "--no-cache"]);
+    let said = text(&report.assert().success().get_output().stdout);
+    assert!(said.contains("2 networks (2 over S4)"), "{said}");
+    let page = std::fs::read_to_string(folder.path().join("report.html")).unwrap();
+    let (_, overview) = page.split_once("id=\"overview\">").unwrap();
+    let overview: Value = serde_json::from_str(overview.split_once("</script>").unwrap().0).unwrap();
+    let groups = overview["groups"].as_array().unwrap();
+    assert_eq!((&groups[0]["name"], &groups[1]["name"]), (&"S4".into(), &"S4".into()));
+    assert_eq!(groups[0]["census"]["networks"], 2, "one census of both");
+    assert!(groups[1].get("census").is_none());
+}
+
+/// A folded network's file with every element x called n - 1 - x, and no good name for its group.
+fn with_turned_labels(path: &str) -> Vec<u8> {
+    let bytes = std::fs::read(path).unwrap();
+    let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let mut header: serde_json::Map<String, Value> = serde_json::from_slice(&bytes[8..8 + length]).unwrap();
+    let mut data = bytes[8 + length..].to_vec();
+    header["__metadata__"]["group"] = "of our own".into();
+    for (name, tensor) in header.iter().filter(|(name, _)| *name != "__metadata__") {
+        let span = |k: usize| tensor["data_offsets"][k].as_u64().unwrap() as usize;
+        let shape: Vec<usize> = tensor["shape"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|n| n.as_u64().unwrap() as usize)
+            .collect();
+        let own = &mut data[span(0)..span(1)];
+        let size = own.len() / shape.iter().product::<usize>();
+        let old: Vec<&[u8]> = own.chunks(size).collect();
+        let (rows, columns) = (shape[0], shape.get(1).copied().unwrap_or(1));
+        // Rows of left and right, columns of the unembedding, both of the table; a bias has rows alone.
+        let turned = |k: usize| match (name.as_str(), k / columns, k % columns) {
+            ("unembed", row, column) => row * columns + (columns - 1 - column),
+            ("table", row, column) => (rows - 1 - row) * columns + (columns - 1 - column),
+            (_, row, column) => (rows - 1 - row) * columns + column,
+        };
+        let mut new: Vec<u8> = (0..old.len()).flat_map(|k| old[turned(k)].to_vec()).collect();
+        if name == "table" {
+            // Entries are labels too, little-endian integers below 256.
+            new.chunks_mut(size)
+                .for_each(|entry| entry[0] = (rows - 1) as u8 - entry[0]);
+        }
+        own.copy_from_slice(&new);
+    }
+    let header = serde_json::to_vec(&header).unwrap();
+    [&(header.len() as u64).to_le_bytes()[..], &header, &data].concat()
+}
+
+#[test]
+fn a_network_that_never_learned_is_not_suspected_of_other_labels() {
+    let folder = folder();
+    let train = ["train", "--group", "S4", "--epochs", "1", "--out", "untrained"];
+    rhoset(folder.path(), &train).assert().success();
+    let network = "untrained/seed-000/network.safetensors";
+    let measure = |arguments: &[&str]| {
+        let all: Vec<&str> = ["measure"].iter().chain(arguments).copied().collect();
+        text(&rhoset(folder.path(), &all).assert().success().get_output().stderr)
+    };
+    assert_eq!(measure(&[network]), "");
+    // One whose labels are in another order is.
+    std::fs::write(folder.path().join("turned.safetensors"), with_turned_labels(S4)).unwrap();
+    assert_eq!(measure(&["turned.safetensors"]), "");
+    let said = measure(&["turned.safetensors", "--group", "S4"]);
+    assert!(
+        said.contains("labels in another order") && said.contains("--group infer"),
+        "{said}"
+    );
+}
+
+#[test]
 fn bad_input_is_one_clear_error_each() {
     let folder = folder();
     std::fs::create_dir(folder.path().join("empty")).unwrap();
@@ -269,7 +373,7 @@ fn bad_input_is_one_clear_error_each() {
     };
     assert!(error(&["--networks", "empty"]).contains("empty: there is no network in this directory"));
     assert!(error(&["--networks", "missing.pt"]).contains("missing.pt"));
-    assert!(error(&["--networks", S5, "-o", "file"]).contains("file: cannot be made"));
+    assert!(error(&["--networks", S5, "-o", "file"]).contains("file: is a file; a study needs a directory"));
     assert!(error(&["--group", "Q99"]).contains("there is no group Q99"));
     assert!(error(&["--group", "S3", "--networks", S5]).contains("none of 1 networks is of S3"));
     assert!(error(&["--seeds", "0"]).contains("--seeds"));
@@ -277,9 +381,13 @@ fn bad_input_is_one_clear_error_each() {
     let truncated = error(&["--networks", TRUNCATED]);
     assert_eq!(truncated.matches("truncated.pt").count(), 1, "{truncated}");
     assert!(truncated.contains("nothing to report"), "{truncated}");
+    assert!(
+        !folder.path().join("study").exists(),
+        "no directory is left where nothing is in it"
+    );
     // The good ones of a mixture are studied all the same.
-    assert!(error(&["--networks", TRUNCATED, S4, "-o", "mixed"]).contains("truncated"));
+    assert!(error(&["--networks", TRUNCATED, S4, "empty", "-o", "mixed"]).contains("truncated"));
     let about = json_file(&folder.path().join("mixed/study.json"));
     assert_eq!(about["groups"][0]["networks"], 1);
-    assert_eq!(about["problems"].as_array().unwrap().len(), 1);
+    assert_eq!(about["problems"].as_array().unwrap().len(), 2);
 }

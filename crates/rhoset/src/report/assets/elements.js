@@ -155,12 +155,12 @@ function panel(title, ...children) {
 const note = (text) => html("p", { class: "note" }, text);
 
 /** A plain table: headings with a leading "#" are of numbers. */
-function table(caption, headings, rows) {
+function table(caption, headings, rows, name) {
   const number = headings.map((heading) => typeof heading === "string" && heading.startsWith("#"));
   const cell = (content, i) =>
     content instanceof Element && content.tagName === "TD" ? content : html("td", { class: number[i] ? "number" : null }, content);
   return html("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption },
-    html("table", {},
+    html("table", { class: name },
       html("thead", {}, html("tr", {}, headings.map((heading, i) =>
         html("th", { scope: "col", class: number[i] ? "number" : heading.className || null }, number[i] ? heading.slice(1) : heading)))),
       html("tbody", {}, rows.map((row) => html("tr", {}, row.map(cell))))));

@@ -39,8 +39,8 @@ function measureSection(measures) {
         html("figcaption", {}, `A sum of a right- and a left-equivariant function accounts for ${percentOf(equivariance.sum)} of the logits.`)),
       html("figure", {}, html("h3", {}, "R² of the idealised weights"),
         fit ? table("R squared", ["", "#left", "#right", "#unembed"], [
-          ["all neurons", ...parts.map((part) => digits(fit.all[part], 4))],
-          ["neurons of idealised circuits", ...parts.map((part) => (fit.members ? digits(fit.members[part], 4) : absent))]])
+          ["all neurons", ...parts.map((part) => fit.all[part].toFixed(5))],
+          ["neurons of idealised circuits", ...parts.map((part) => (fit.members ? fit.members[part].toFixed(5) : absent))]])
           : note("There is no data for this figure: the paper's idealised network is defined for relu."),
         fit && html("figcaption", {}, `Neurons of idealised circuits have ${percentOf(fit.explained)} of the left functions' variance.`)),
       losses("Weights replaced by idealised ones", original, [...parts, "all"].map((part) => [part === "all" ? "all three" : part, tensors?.[part]]).concat([["complete circuits alone", measures.idealised]])),

@@ -28,12 +28,12 @@ function proofSection(network) {
     row.refusal ? html("td", { class: "quiet", colspan: "5" }, row.refusal) : share(row.certified_pairs, network.pairs),
     ...(row.refusal ? [] : [
       html("td", { class: "wide" }, shares([[row.verifier, row.certified_pairs, `var(--${row.verifier})`]], network.pairs)),
-      upper(row.cross_entropy_bound), seconds(row.seconds), share(row.flops, brute?.flops ?? 0)]),
+      upper(row.cross_entropy_bound), html("td", { class: "number wide" }, seconds(row.seconds)), share(row.flops, brute?.flops ?? 0)]),
   ]);
   const tiered = network.verifiers.filter(({ tiers }) => tiers);
   return panel("What is proved",
-    html("p", {}, "Lower bounds on the share of the inputs (x, y) whose largest logit is that of xy: in real arithmetic, for the weights as stored, whether or not the explanation is right."),
-    table("Verifiers", ["verifier", "#accuracy ≥", html("span", { class: "wide" }), "#loss ≤ (nats)", "#time", "#cost (of brute)"], rows),
+    html("p", {}, "Lower bounds on the share of the inputs (x, y) whose largest logit is that of xy: in real arithmetic, for the weights as stored, whether or not the explanation is right. Cost is in flops, of brute force."),
+    table("Verifiers", ["verifier", "#accuracy ≥", html("span", { class: "wide" }), html("span", { class: "number" }, "loss ≤", html("span", { class: "wide" }, " (nats)")), html("span", { class: "number wide" }, "time"), "#cost"], rows, "proofs"),
     html("h3", { style: { marginTop: "1.2rem" } }, "Which tier decided"),
     tiered.length ? tiered.map((row) => {
       const parts = tierParts(row.tiers);
@@ -90,6 +90,7 @@ function networkView(report, index, go) {
       fact("Right in float32", share(network.float32_pairs, network.pairs)),
       fact("Architecture", network.architecture, network.activation)),
     network.repaired !== undefined && note(`The group was read off the network's largest logits${network.repaired ? `, which disagree with it on ${plural(network.repaired, "input")}` : ""}.`),
+    !learned && note("A network that did not learn has neurons that fit an irrep by chance: circuits of few pairs in it mean nothing."),
     circuitSection(structure),
     proofSection(network),
     inputSection(inputs, network),

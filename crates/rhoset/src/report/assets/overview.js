@@ -12,7 +12,7 @@ const columns = [
   { name: "#Cost", wide: true, value: (n) => cost(n, "cascade"), text: (n) => (cost(n, "cascade") === null ? absent : digits(100 * cost(n, "cascade")) + " %"), title: "flops of the cascade, of brute force" },
   { name: "#Loss ≤", wide: true, value: (n) => n.cross_entropy, text: (n) => upper(n.cross_entropy) },
   { name: "#Margin ≥", wide: true, value: (n) => n.min_margin, text: (n) => lower(n.min_margin) },
-  { name: "#Circuits", value: (n) => n.full_circuits / (n.circuits || 1), text: (n) => `${n.full_circuits}/${n.circuits}`, title: "full circuits, of all" },
+  { name: "#Circuits", wide: true, value: (n) => n.full_circuits / (n.circuits || 1), text: (n) => `${n.full_circuits}/${n.circuits}`, title: "full circuits, of all" },
   { name: "Tiers", wide: true, value: (n) => proved(n, "explained"), cell: (n) => { const row = verifierRow(n, "explained"); return row?.tiers ? tierBar(row.tiers, n.pairs) : absent; }, title: "which tier of the explanation decided" },
   { name: "Irreps", wide: true, broad: true, text: (n) => n.irreps.slice(0, 4).join(", ") + (n.irreps.length > 4 ? "…" : "") || absent },
 ];
@@ -80,7 +80,7 @@ function overview() {
     heads.push(cell);
     return cell;
   })));
-  const listing = html("table", {}, head);
+  const listing = html("table", { class: "overview" }, head);
   const empty = note("No network matches.");
   body.append(html("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Networks" }, listing), empty);
 

@@ -161,10 +161,18 @@ impl Page {
     }
 
     /// Takes the census of every group with two measured networks or more. Groups whose `irreps` fail have none.
+    ///
+    /// Groups of one name are counted together, in the place of the first: they are meant to be isomorphic, and the names
+    /// of irreps do not depend on the order of the labels.
     pub fn take_census<E>(&mut self, irreps: impl Fn(&Group) -> Result<Irreps, E>) {
+        let first = |name: &str| self.groups.iter().position(|group| group.name() == name);
         self.censuses = (self.groups.iter().enumerate())
             .map(|(index, group)| {
-                let of_group = self.networks.iter().filter(|entry| entry.row.group == index);
+                if first(group.name()) != Some(index) {
+                    return None;
+                }
+                let of_name = |entry: &&Entry| self.groups[entry.row.group].name() == group.name();
+                let of_group = self.networks.iter().filter(of_name);
                 let measured = of_group.filter_map(|entry| entry.measures.as_ref());
                 if measured.clone().count() < 2 {
                     return None;
