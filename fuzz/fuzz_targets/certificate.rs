@@ -33,7 +33,7 @@ fuzz_target!(|bytes: &[u8]| {
     });
     let count = |claimed: usize| assert!(claimed <= truth.right, "{claimed}");
     let bound = |claimed: Option<f64>| assert!(claimed.is_none_or(|claimed| claimed > truth.loss - 1e-9), "{claimed:?}");
-    if let Ok(proof) = rhoset_check::check(WEIGHTS, bytes, NonZeroUsize::MIN) {
+    if let Ok(proof) = rhoset_check::check(WEIGHTS, bytes, None, NonZeroUsize::MIN) {
         for (name, claimed) in &proof.claimed {
             match (name.as_str(), claimed.as_f64()) {
                 (_, None) => assert!(claimed.is_null()),

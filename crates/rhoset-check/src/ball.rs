@@ -3,8 +3,8 @@
 //! IEEE 754 rounds every sum, product and quotient of float64 numbers to within 2^-53 of itself, relatively, and what
 //! underflows to within 2^-1075. Nothing else about rounding is used.
 
-use std::iter::{Sum, zip};
-use std::ops::{Add, AddAssign, Mul, Sub};
+use std::iter::zip;
+use std::ops::{Add, Mul, Sub};
 
 /// The unit roundoff of float64, 2^-53.
 pub(crate) const UNIT: f64 = f64::EPSILON / 2.0;
@@ -24,10 +24,8 @@ impl Ball {
     /// What was rounded to `value`, of operands that moved it by at most `error`.
     pub(crate) fn rounded(value: f64, error: f64) -> Self {
         // At most ten roundings went into the error, each of which may have taken 2^-53 of it, or 2^-1075.
-        Self::new(
-            value,
-            (error + UNIT * value.abs()) * (1.0 + 32.0 * UNIT) + f64::MIN_POSITIVE,
-        )
+        let error = (error + UNIT * value.abs()) * (1.0 + 32.0 * UNIT);
+        Self::new(value, error + f64::MIN_POSITIVE)
     }
 
     /// At least every number in the ball; infinite where nothing is known.
@@ -83,18 +81,6 @@ impl<T: Into<Self>> Mul<T> for Ball {
     }
 }
 
-impl<T: Into<Self>> AddAssign<T> for Ball {
-    fn add_assign(&mut self, other: T) {
-        *self = *self + other;
-    }
-}
-
-impl Sum for Ball {
-    fn sum<I: Iterator<Item = Self>>(balls: I) -> Self {
-        balls.fold(Self::default(), Add::add)
-    }
-}
-
 /// A matrix by rows.
 pub(crate) type Matrix<T> = Vec<Vec<T>>;
 
@@ -103,35 +89,45 @@ pub(crate) fn matrix<T>(rows: usize, columns: usize, entry: impl Fn(usize, usize
     (0..rows).map(row).collect()
 }
 
-pub(crate) fn transposed<T: Copy>(rows: &Matrix<T>) -> Matrix<T> {
-    matrix(width(rows), rows.len(), |i, j| rows[j][i])
-}
-
 /// The number of columns.
 pub(crate) fn width<T>(rows: &Matrix<T>) -> usize {
     rows.first().map_or(0, Vec::len)
 }
 
-pub(crate) fn product(left: &Matrix<Ball>, right: &Matrix<Ball>) -> Matrix<Ball> {
-    let row = |row: &Vec<Ball>| {
-        let mut sums = vec![Ball::default(); width(right)];
-        for (&l, right) in zip(row, right) {
-            zip(&mut sums, right).for_each(|(sum, &r)| *sum += l * r);
-        }
-        sums
-    };
-    left.iter().map(row).collect()
+pub(crate) fn transposed<T: Copy>(rows: &Matrix<T>) -> Matrix<T> {
+    matrix(width(rows), rows.len(), |i, j| rows[j][i])
+}
+
+pub(crate) fn product<A, B>(left: &Matrix<A>, right: &Matrix<B>) -> Matrix<Ball>
+where
+    A: Copy + Into<Ball>,
+    B: Copy + Into<Ball>,
+{
+    let mut sums = matrix(left.len(), width(right), |_, _| Ball::default());
+    for (sums, left) in zip(&mut sums, left) {
+        zip(left, right).for_each(|(&factor, terms)| add_multiple(sums, factor.into(), terms));
+    }
+    sums
+}
+
+/// Adds `factor` times every term.
+pub(crate) fn add_multiple<T: Copy + Into<Ball>>(sums: &mut [Ball], factor: Ball, terms: &[T]) {
+    zip(sums, terms).for_each(|(sum, &term)| *sum = *sum + factor * term);
+}
+
+/// The mean of every row; and of every column, less the mean of all. Rounding does not matter where these are used.
+pub(crate) fn means(rows: &Matrix<Ball>) -> [Vec<f64>; 2] {
+    let mean = |row: &Vec<Ball>| row.iter().map(|ball| ball.value).sum::<f64>() / row.len() as f64;
+    let of_rows: Vec<f64> = rows.iter().map(mean).collect();
+    let all = of_rows.iter().sum::<f64>() / rows.len() as f64;
+    let of_columns = transposed(rows).iter().map(|column| mean(column) - all).collect();
+    [of_rows, of_columns]
 }
 
 /// At least the root of the sum of the squares.
 pub(crate) fn norm<T: Into<Ball>>(entries: impl IntoIterator<Item = T>) -> f64 {
-    let sizes = entries.into_iter().map(|entry| entry.into().magnitude());
-    sizes
-        .map(|size| Ball::from(size) * size)
-        .sum::<Ball>()
-        .upper()
-        .sqrt()
-        .next_up()
+    let squares = entries.into_iter().map(T::into).map(|entry: Ball| entry * entry);
+    squares.fold(Ball::default(), Add::add).upper().sqrt().next_up()
 }
 
 /// The largest of these numbers; infinite where one is not a number.
@@ -145,41 +141,9 @@ pub(crate) fn largest(numbers: impl IntoIterator<Item = f64>) -> f64 {
 pub(crate) fn gamma(terms: usize, unit: f64) -> f64 {
     let ku = terms as f64 * unit;
     // k u / (1 - k u), rounded up; beyond a half nothing is known.
-    if ku < 0.5 {
-        ku / (1.0 - ku) * (1.0 + 4.0 * UNIT)
-    } else {
-        f64::INFINITY
-    }
+    let gamma = ku / (1.0 - ku) * (1.0 + 4.0 * UNIT);
+    if ku < 0.5 { gamma } else { f64::INFINITY }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_ball_holds_what_float64_loses() {
-        let tiny = 2f64.powi(-60);
-        let sum = Ball::from(1.0) + tiny;
-        assert!(sum.value == 1.0 && sum.lower() < 1.0 && sum.upper() >= 1.0 + f64::EPSILON && sum.error < 1e-15);
-        // (1 + e)^2 = 1 + 2 e + e^2, of which float64 loses e^2.
-        let square = Ball::from(1.0 + f64::EPSILON) * (1.0 + f64::EPSILON);
-        assert!(square.error >= f64::EPSILON * f64::EPSILON);
-        let wide = Ball::new(2.0, 0.5) * Ball::new(-3.0, 0.25);
-        assert!(wide.lower() <= -2.5 * 3.25 && wide.upper() >= -1.5 * 2.75);
-        assert!((Ball::new(0.0, f64::MIN_POSITIVE) * f64::MIN_POSITIVE).upper() > 0.0);
-        assert!(norm([3.0, -4.0]) >= 5.0);
-    }
-
-    #[test]
-    fn what_is_no_number_bounds_nothing() {
-        for ball in [
-            f64::NAN.into(),
-            Ball::from(f64::INFINITY) * 0.0,
-            Ball::new(0.0, f64::NAN),
-        ] {
-            let shifted = (ball + 1.0).relu();
-            assert!(shifted.upper() == f64::INFINITY && shifted.lower() == f64::NEG_INFINITY);
-            assert_eq!(norm([Ball::from(1.0), ball]), f64::INFINITY);
-        }
-    }
-}
+mod tests;

@@ -1,61 +1,40 @@
 //! The group: its table, checked to be one, and its actions on cosets.
 
-use crate::Refusal;
+use anyhow::{Context, Result};
+
+use crate::ball::{Matrix, matrix};
 use crate::certificate::Points;
 
 /// A multiplication table that satisfies the axioms.
 pub(crate) struct Group<'a> {
     pub(crate) order: usize,
-    table: &'a [Vec<u16>],
-    pub(crate) identity: usize,
+    table: &'a Matrix<u16>,
     pub(crate) inverse: Vec<usize>,
 }
 
 impl<'a> Group<'a> {
-    pub(crate) fn new(table: &'a [Vec<u16>]) -> Result<Self, Refusal> {
-        let n = table.len();
-        ensure!(n > 0 && table.iter().all(|row| row.len() == n), "group.table": "{n} rows, not all of that length");
-        let product = |x: usize, y: usize| usize::from(table[x][y]);
-        for x in 0..n {
-            let mut seen = vec![false; n];
-            for (y, z) in (0..n).map(|y| (y, product(x, y))) {
-                let first = z < n && !std::mem::replace(&mut seen[z], true);
-                ensure!(first, "group.table[{x}][{y}]": "{z} is out of range or twice in its row");
-            }
+    pub(crate) fn new(table: &'a Matrix<u16>) -> Result<Self> {
+        let order = table.len();
+        let elements = || 0..order;
+        for (x, row) in table.iter().enumerate() {
+            ensure!(row.len() == order, "group.table[{x}]": "{} products, of {order} elements", row.len());
+            let beyond = row.iter().position(|&z| usize::from(z) >= order);
+            ensure!(beyond.is_none(), "group.table[{x}]": "an entry is not one of 0..{order}");
         }
-        let neutral = |&e: &usize| (0..n).all(|x| product(e, x) == x && product(x, e) == x);
-        let Some(identity) = (0..n).find(neutral) else {
-            return Err(Refusal::at("group.table", "no identity"));
+        let mul = |x: usize, y: usize| usize::from(table[x][y]);
+        let neutral = |&e: &usize| elements().all(|x| mul(e, x) == x && mul(x, e) == x);
+        let identity = elements().find(neutral).context("group.table: no identity")?;
+        let inverse = |x: usize| {
+            let found = elements().find(|&y| mul(x, y) == identity);
+            found.with_context(|| format!("group.table[{x}]: the identity is missing, so that {x} has no inverse"))
         };
-        // Light's test: the elements a with (x a) y = x (a y) for all x and y are closed under products, so that it is
-        // enough to try some whose products are all elements.
-        let (mut reached, mut elements, mut generators) = (vec![false; n], vec![identity], Vec::new());
-        reached[identity] = true;
-        while let Some(next) = reached.iter().position(|&reached| !reached) {
-            generators.push(next);
-            let mut at = 0;
-            while at < elements.len() {
-                for &a in &generators {
-                    let moved = product(elements[at], a);
-                    if !std::mem::replace(&mut reached[moved], true) {
-                        elements.push(moved);
-                    }
-                }
-                at += 1;
-            }
+        let inverse = elements().map(inverse).collect::<Result<_>>()?;
+        for (x, y) in elements().flat_map(|x| elements().map(move |y| (x, y))) {
+            let (xy, row) = (mul(x, y), &table[y]);
+            let bad = elements().find(|&z| mul(xy, z) != mul(x, usize::from(row[z])));
+            ensure!(bad.is_none(), "group.table": "not associative: ({x} {y}) z is not {x} ({y} z) for z = {bad:?}");
         }
-        for (a, x) in generators.iter().flat_map(|&a| (0..n).map(move |x| (a, x))) {
-            let other = (0..n).find(|&y| product(product(x, a), y) != product(x, product(a, y)));
-            ensure!(other.is_none(), "group.table": "not associative: ({x} {a}) y is not {x} ({a} y) for y = {other:?}");
-        }
-        let inverse = |x: usize| (0..n).position(|y| product(x, y) == identity);
-        let inverse = (0..n).map(|x| inverse(x).expect("every row has every element"));
-        Ok(Self {
-            order: n,
-            table,
-            identity,
-            inverse: inverse.collect(),
-        })
+        Ok(Self { order, table, inverse })
     }
 
     pub(crate) fn mul(&self, x: usize, y: usize) -> usize {
@@ -63,41 +42,24 @@ impl<'a> Group<'a> {
     }
 }
 
-/// The left cosets of a subgroup, and where every element moves them.
-pub(crate) struct CosetAction {
-    pub(crate) points: usize,
-    moved: Vec<Vec<usize>>,
-}
-
-impl CosetAction {
-    pub(crate) fn new(group: &Group, set: &Points, entry: &str) -> Result<Self, Refusal> {
-        let n = group.order;
-        let (mut inside, mut number) = (vec![false; n], vec![None; n]);
-        for (i, &h) in set.subgroup.iter().enumerate() {
-            let first = h < n && !std::mem::replace(&mut inside[h], true);
-            ensure!(first, "{entry}.subgroup[{i}]": "{h} is out of range or there twice");
-        }
-        // A finite set with the identity that is closed under products is a subgroup.
-        let closed = |&h: &usize| set.subgroup.iter().all(|&k| inside[group.mul(h, k)]);
-        let is_subgroup = inside[group.identity] && set.subgroup.iter().all(closed);
-        ensure!(is_subgroup, "{entry}.subgroup": "not a subgroup: without the identity, or not closed under products");
-        for (i, &g) in set.points.iter().enumerate() {
-            let new = g < n && number[g].is_none();
-            ensure!(new, "{entry}.points[{i}]": "{g} is out of range or in the coset of an earlier point");
-            set.subgroup.iter().for_each(|&h| number[group.mul(g, h)] = Some(i));
-        }
-        let Some(number) = number.into_iter().collect::<Option<Vec<usize>>>() else {
-            return Err(Refusal::at(format!("{entry}.points"), "some coset is missing"));
-        };
-        let moved = (0..n).map(|x| set.points.iter().map(|&g| number[group.mul(x, g)]).collect());
-        Ok(Self {
-            points: set.points.len(),
-            moved: moved.collect(),
-        })
+/// The action of the group on the left cosets of a subgroup: where x moves every point, by x.
+pub(crate) fn action(group: &Group, set: &Points, entry: &str) -> Result<Matrix<usize>> {
+    let n = group.order;
+    let (mut inside, mut coset) = (vec![false; n], vec![None; n]);
+    for (i, &h) in set.subgroup.iter().enumerate() {
+        ensure!(h < n && !inside[h], "{entry}.subgroup[{i}]": "{h} is out of range or there twice");
+        inside[h] = true;
     }
-
-    /// Where x moves a point.
-    pub(crate) fn moved(&self, x: usize, point: usize) -> usize {
-        self.moved[x][point]
+    // A finite set that is not empty and closed under products is a subgroup.
+    let closed = |&h: &usize| set.subgroup.iter().all(|&k| inside[group.mul(h, k)]);
+    let is_subgroup = !set.subgroup.is_empty() && set.subgroup.iter().all(closed);
+    ensure!(is_subgroup, "{entry}.subgroup": "not a subgroup: empty, or not closed under products");
+    for (i, &g) in set.points.iter().enumerate() {
+        let new = g < n && coset[g].is_none();
+        ensure!(new, "{entry}.points[{i}]": "{g} is out of range or in the coset of an earlier point");
+        set.subgroup.iter().for_each(|&h| coset[group.mul(g, h)] = Some(i));
     }
+    let coset: Option<Vec<usize>> = coset.into_iter().collect();
+    let coset = coset.with_context(|| format!("{entry}.points: some coset is missing"))?;
+    Ok(matrix(n, set.points.len(), |x, i| coset[group.mul(x, set.points[i])]))
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
 
-use rhoset_check::{Proof, Refusal};
+use rhoset_check::Proof;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -11,8 +11,31 @@ use sha2::{Digest, Sha256};
 const WEIGHTS: &[u8] = include_bytes!("data/s4.safetensors");
 const CERTIFICATE: &[u8] = include_bytes!("data/s4.certificate.json");
 
+/// Why a certificate is refused: `entry: why`.
+#[derive(Debug)]
+struct Refusal {
+    entry: String,
+    why: String,
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        write!(f, "{}: {}", self.entry, self.why)
+    }
+}
+
+fn check_with(weights: &[u8], certificate: &[u8], table: Option<&[u64]>) -> Result<Proof, Refusal> {
+    let result = rhoset_check::check(weights, certificate, table, NonZeroUsize::new(2).unwrap());
+    result.map_err(|error| {
+        let text = format!("{error:#}");
+        let (entry, why) = text.split_once(": ").expect("the entry comes first");
+        let (entry, why) = (entry.into(), why.into());
+        Refusal { entry, why }
+    })
+}
+
 fn check(weights: &[u8], certificate: &[u8]) -> Result<Proof, Refusal> {
-    rhoset_check::check(weights, certificate, NonZeroUsize::new(2).unwrap())
+    check_with(weights, certificate, None)
 }
 
 fn certificate() -> Value {
@@ -203,6 +226,15 @@ fn without_table() -> Vec<u8> {
 fn another_group_is_refused() {
     let hash_only = |c: &mut Value| c["group"]["sha256"] = hash(b"another table");
     assert_eq!(refused_at(hash_only), "group.sha256");
+    // A table that is given is compared as well.
+    let own: Vec<u64> = table(&certificate()).concat().into_iter().map(u64::from).collect();
+    assert!(check_with(WEIGHTS, CERTIFICATE, Some(&own)).is_ok());
+    let mut other = own.clone();
+    other.swap(3, 4);
+    for wrong in [other.as_slice(), &own[1..]] {
+        let refusal = check_with(WEIGHTS, CERTIFICATE, Some(wrong)).unwrap_err();
+        assert_eq!(refusal.entry, "group.table", "{refusal}");
+    }
     // The same group with two labels exchanged: a group, but not the one that the network multiplies in.
     let relabelled = |c: &mut Value| {
         let swap = |z: usize| if z == 3 || z == 4 { 7 - z } else { z };
@@ -261,7 +293,28 @@ fn a_table_that_is_no_group_is_refused() {
     let mut certificate = self::certificate();
     repeated(&mut certificate);
     let refusal = check(WEIGHTS, certificate.to_string().as_bytes()).unwrap_err();
-    assert!(refusal.why.contains("twice in its row"), "{refusal}");
+    assert!(refusal.entry.starts_with("group.table"), "{refusal}");
+    let beyond = |c: &mut Value| {
+        let mut table = table(c);
+        table[5][6] = 24;
+        set_table(c, table);
+    };
+    assert_eq!(refused_at(beyond), "group.table[5]");
+    let ragged = |c: &mut Value| {
+        let mut table = table(c);
+        table[7].pop();
+        set_table(c, table);
+    };
+    assert_eq!(refused_at(ragged), "group.table[7]");
+    // Maximum and 0 for numbers 0 and 1: associative, with identity 0, and 1 has no inverse.
+    assert_eq!(
+        refused_at(|c| set_table(c, vec![vec![0, 1], vec![1, 1]])),
+        "group.table[1]"
+    );
+    assert_eq!(
+        refused_at(|c| set_table(c, vec![vec![0, 0], vec![1, 1]])),
+        "group.table"
+    );
     let smaller = |c: &mut Value| {
         set_table(c, vec![vec![0, 1], vec![1, 0]]);
     };
@@ -415,8 +468,12 @@ fn files_that_are_truncated_or_of_another_version_are_refused() {
     }
     let more = [CERTIFICATE, b"{}"].concat();
     assert_eq!(check(WEIGHTS, &more).unwrap_err().entry, "certificate");
-    assert_eq!(refused_at(|c| c["version"] = 3.into()), "version");
-    assert_eq!(refused_at(|c| c["version"] = 0.into()), "version");
+    for version in [0, 1, 3, 99] {
+        assert_eq!(refused_at(|c| c["version"] = version.into()), "version");
+    }
+    // Whatever else a later version has, it is its version that is at fault.
+    let later = |c: &mut Value| (c["version"], c["proof"]) = (3.into(), json!({}));
+    assert_eq!(refused_at(later), "version");
     assert_eq!(refused_at(|c| c["format"] = "another".into()), "format");
     assert_eq!(
         refused_at(|c| c["explanation"]["version"] = 2.into()),

@@ -13,6 +13,7 @@ use rhoset::explain::circuit::Circuits;
 use rhoset::explain::file;
 use rhoset::group::Group;
 use rhoset::irrep::Irreps;
+use rhoset::network::file::LoadedNetwork;
 use rhoset::network::{self, Activation};
 use rhoset::verify::certificate::{self, Certificate};
 use rhoset::verify::subject::{Proved, Subject};
@@ -163,6 +164,8 @@ fn certify(
         _ => &nothing,
     };
     let (network, group) = (&input.network, &input.group);
+    // Before anything is written.
+    certificate::possible(network).map_err(|problem| problem.of(&input.path))?;
     let irreps = explainer.irreps(group)?;
     let weights = directory.join(convert::file_name(&input.name));
     let path = weights.with_extension("certificate.json");
@@ -174,12 +177,19 @@ fn certify(
     );
     if convert::same_file(&weights, &input.path) {
         // The user's own file stays as it is.
-        let own = own_group(&input.path)?;
+        let own = only_network(&input.path)?;
         ensure!(
-            own.is_none_or(|own| own == *group),
+            own.group.is_none_or(|own| own == *group),
             "{}: carries another group than {}; write its certificate to another folder, with weights that say so",
             input.path.display(),
             group.name()
+        );
+        ensure!(
+            own.network.activation == network.activation,
+            "{}: says that its activation is {}; write its certificate to another folder, with weights that say {}",
+            input.path.display(),
+            own.network.activation.name(),
+            network.activation.name()
         );
     } else {
         network::file::save(&weights, network, Some(group))?;
@@ -191,10 +201,16 @@ fn certify(
     Ok(certificate::save(&path, &proved)?)
 }
 
-/// The group that a file carries itself.
-fn own_group(path: &Path) -> anyhow::Result<Option<Group>> {
-    let networks = network::file::load(path)?;
-    Ok(networks.into_iter().next().and_then(|network| network.group))
+/// What a file of one network says itself, whatever the command line says.
+fn only_network(path: &Path) -> anyhow::Result<LoadedNetwork> {
+    let mut networks = network::file::load(path)?;
+    ensure!(
+        networks.len() == 1,
+        "{}: holds {} networks, not one",
+        path.display(),
+        networks.len()
+    );
+    Ok(networks.remove(0))
 }
 
 /// Checks a certificate of one network with rhoset's own verifiers.
@@ -205,9 +221,10 @@ fn check(inputs: Vec<anyhow::Result<NetworkInput>>, path: &Path, json: bool) -> 
     let start = Instant::now();
     let bytes = std::fs::read(&input.path).with_context(|| input.path.display().to_string())?;
     let hash = certificate::file_hash(&bytes);
-    // What the weights say of their group counts more than what the command line says.
-    let group = own_group(&input.path)?.unwrap_or(input.group);
-    let result = stated.check(&hash, &input.network, &input.folded, &group);
+    // What the weights say of their activation and group counts more than what the command line says.
+    let own = only_network(&input.path)?;
+    let group = own.group.unwrap_or(input.group);
+    let result = stated.check(&hash, &own.network, &own.network.fold(), &group);
     let seconds = start.elapsed().as_secs_f64();
     let reason = result.err().map(|problem| problem.of(path).to_string());
     if json {

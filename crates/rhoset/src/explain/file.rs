@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::circuit::{Circuit, Circuits, Kernel, Member, PointSet, orbitals};
 use crate::group::{Element, Group, Subgroup, SubgroupError};
-use crate::train::checkpoint::{CheckpointError, write_whole};
+use crate::network::file::whole::write_whole;
 
 /// What `format` says in an explanation file.
 pub const FORMAT: &str = "rhoset-explanation";
@@ -65,11 +65,11 @@ pub enum ExplanationProblem {
         expected: &'static str,
     },
     /// A version that is not known.
-    #[error("version: {found} is not known, only 1 to {known}; a newer rhoset may read it")]
+    #[error("version: {found} is not known, only {known}; another release of rhoset may read it")]
     Version {
         /// The version of the file.
         found: u32,
-        /// The latest version that is read.
+        /// The version that is read.
         known: u32,
     },
     /// An explanation of another network, or over another group.
@@ -165,6 +165,16 @@ pub enum ExplanationProblem {
         other: String,
         /// That one's value.
         other_value: f64,
+    },
+    /// More functions than points, which cannot be orthonormal.
+    #[error("{entry}: has {columns} columns for {points} points, which cannot be orthonormal")]
+    Dependent {
+        /// Which entry.
+        entry: String,
+        /// How many functions there are.
+        columns: usize,
+        /// How many points.
+        points: usize,
     },
     /// A basis that is not orthonormal.
     #[error("{entry}: its columns are not orthonormal (off by {defect:.1e})")]
@@ -358,16 +368,7 @@ pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> std::io::Result
         text += &format!("{}: {field}{comma}\n", serde_json::Value::from(name.as_str()));
     }
     text += "}\n";
-    // A bare file name has no parent that could be opened.
-    let path = if path.parent() == Some(Path::new("")) {
-        Path::new(".").join(path)
-    } else {
-        path.to_owned()
-    };
-    write_whole(&path, text.as_bytes()).map_err(|error| match error {
-        CheckpointError::Io { source, .. } => source,
-        other => std::io::Error::other(other),
-    })
+    write_whole(path, text.as_bytes())
 }
 
 /// Refuses other formats and versions before anything else is said about a file.
@@ -399,7 +400,7 @@ fn check_names(format: &str, version: u32, expected: &'static str, known: u32) -
             expected,
         });
     }
-    if !(1..=known).contains(&version) {
+    if version != known {
         return Err(ExplanationProblem::Version { found: version, known });
     }
     Ok(())
@@ -609,7 +610,13 @@ fn subspaces(
     let mut checked = Vec::with_capacity(bases.len());
     for (s, basis) in bases.iter().enumerate() {
         let entry = format!("{entry}[{s}]");
-        let basis = matrix(basis, (points.len(), basis.first().map_or(0, Vec::len)), &entry)?;
+        let columns = basis.first().map_or(0, Vec::len);
+        // Before anything of columns x columns is made of it.
+        if columns > points.len() {
+            let points = points.len();
+            return Err(ExplanationProblem::Dependent { entry, columns, points });
+        }
+        let basis = matrix(basis, (points.len(), columns), &entry)?;
         let norm = |matrix: Array2<f64>| matrix.iter().map(|v| v * v).sum::<f64>().sqrt();
         let defect = norm(basis.t().dot(&basis) - Array2::<f64>::eye(basis.ncols()));
         if defect.is_nan() || defect > TOLERANCE {

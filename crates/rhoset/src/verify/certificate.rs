@@ -24,7 +24,7 @@ use crate::network::{Activation, Folded, Network};
 /// What `format` says in a certificate.
 pub const FORMAT: &str = "rhoset-certificate";
 
-/// The version that is written. Version 1, which claims less, is read as well.
+/// The version that is written, and the only one that is read.
 pub const VERSION: u32 = 2;
 
 /// What is wrong with a certificate, and which.
@@ -59,11 +59,12 @@ pub enum CertificateProblem {
         found: String,
     },
     /// It explains by circuits what circuits cannot explain.
-    #[error("explanation.circuits: circuits are for relu networks, this one has {0:?}")]
+    #[error("explanation.circuits: circuits are for relu networks, this one has activation {}", .0.name())]
     Activation(Activation),
     /// Integers have no such function.
     #[error(
-        "no certificate is written of a {0:?} network: its logits are irrational, and nothing could check their signs"
+        "no certificate is written of a network with activation {}: its logits are irrational numbers, whose order no \
+         integers decide; `rhoset verify` bounds its accuracy by evaluation", .0.name()
     )]
     Irrational(Activation),
     /// The table is no group's.
@@ -173,15 +174,24 @@ pub struct Claims {
     /// Those that are proved by circuits.
     pub circuit_pairs: usize,
     /// Those that are proved by what x and y have each by themselves in the circuits, without evaluating any logit.
-    #[serde(default)]
     pub gap_pairs: usize,
     /// Pairs that are right in float32 as well, whatever the order of operations.
-    #[serde(default)]
     pub float32_pairs: usize,
     /// The mean cross-entropy over all pairs, in nats.
     pub cross_entropy_bound: Option<f64>,
     /// The same as far as circuits and basis prove it.
     pub explained_cross_entropy_bound: Option<f64>,
+}
+
+/// Whether there can be a certificate of this network.
+///
+/// # Errors
+/// If its activation is one that integers cannot decide.
+pub fn possible(network: &Network) -> Result<(), CertificateProblem> {
+    match network.activation {
+        Activation::Gelu => Err(CertificateProblem::Irrational(network.activation)),
+        _ => Ok(()),
+    }
 }
 
 /// SHA-256 of a file's bytes, in hexadecimal.
@@ -263,9 +273,7 @@ impl Certificate {
         circuits: &Circuits,
         irreps: &Irreps,
     ) -> Result<Self, CertificateProblem> {
-        if network.activation == Activation::Gelu {
-            return Err(CertificateProblem::Irrational(network.activation));
-        }
+        possible(network)?;
         let n = group.order();
         let mut outcome = explained(folded, group, circuits, None)?;
         let mut basis = None;

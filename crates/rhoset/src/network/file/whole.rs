@@ -1,6 +1,6 @@
 //! Files that are found whole or not at all: written beside their place, synchronised, and renamed.
 
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 
 /// How the names of files begin that are still being written.
@@ -19,7 +19,14 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     // Temporary files are private by default; these are read by others as the umask says.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut file = builder.prefix(PART).tempfile_in(directory)?;
+    // The error would name the temporary file, of which nobody has heard.
+    let mut file = (builder.prefix(PART).tempfile_in(directory)).map_err(|error| match error.kind() {
+        ErrorKind::NotFound => io::Error::new(
+            ErrorKind::NotFound,
+            format!("there is no directory {}", directory.display()),
+        ),
+        kind => io::Error::from(kind),
+    })?;
     file.write_all(bytes)?;
     file.as_file().sync_all()?;
     file.persist(path).map_err(|failure| failure.error)?;
