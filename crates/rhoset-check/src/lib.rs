@@ -43,7 +43,7 @@ use network::{Activation, Network};
 /// What this program proves of the network.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct Proof {
-    /// The name that the certificate gives the group; who says that it is this group; and the hash of its table.
+    /// The name that the certificate gives the group, and who says that its table is what it is.
     pub group: String,
     /// What the certificate claims.
     pub claimed: Claims,
@@ -73,12 +73,12 @@ pub fn check(weights: &[u8], certificate: &[u8], table: Option<&[u64]>, threads:
     ensure!(*stated == table_hash, "group.sha256": "is {stated}; this table has {table_hash}");
     let (n, m, logits) = (group.order, network.unembed.len(), network.bias.len());
     ensure!(n == logits, "group.table": "{n} elements; the network has {logits} logits");
-    let mut said_by = "the certificate alone";
-    for (table, whose) in [(network.table.as_deref(), "the weights"), (table, "--table")] {
+    let mut source = format!("the certificate alone: SHA-256 {table_hash}");
+    for (table, other) in [(network.table.as_deref(), "the weights"), (table, "--table")] {
         let Some(table) = table else { continue };
         let same = table.iter().copied().eq(products.iter().map(|&z| u64::from(z)));
-        ensure!(same, "group.table": "the certificate is about another group than {whose} says");
-        said_by = whose;
+        ensure!(same, "group.table": "the certificate is about another group than that of {other}");
+        source = other.into();
     }
     certificate.check(n, m)?;
     let circuits = network.activation == Activation::Relu || certificate.explanation.circuits.is_empty();
@@ -91,7 +91,7 @@ pub fn check(weights: &[u8], certificate: &[u8], table: Option<&[u64]>, threads:
     let proved = prove(&network, &group, tables, basis, threads.get().min(n));
     let claimed = certificate.claims;
     compare(&claimed, &proved)?;
-    let group = format!("{} (says {said_by}; table {table_hash})", certificate.group.name);
+    let group = format!("{} (table from {source})", certificate.group.name);
     Ok(Proof { group, claimed, proved })
 }
 

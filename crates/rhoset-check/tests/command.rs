@@ -93,12 +93,7 @@ fn json_says_what_is_claimed_and_proved_or_what_is_refused() {
     assert_eq!(bad["refused"], "claims.certified_pairs: 576; only 575 is proved");
     assert!(bad["proved"].is_null() && good["refused"].is_null());
     let proof = &good["proved"];
-    assert!(
-        proof["group"]
-            .as_str()
-            .unwrap()
-            .starts_with("S4 (says the weights; table ")
-    );
+    assert!(proof["group"].as_str().unwrap().eq("S4 (table from the weights)"));
     assert_eq!(
         (
             &proof["claimed"]["certified_pairs"],
@@ -144,7 +139,7 @@ fn a_table_that_is_given_is_compared_with_the_certificate() {
     assert_eq!(run_with(&csv(&rows)).0, Some(0));
     let (code, stderr) = run_with(&csv(&rows[1..]));
     assert!(
-        code == Some(1) && stderr.contains("another group than --table says"),
+        code == Some(1) && stderr.contains("another group than that of --table"),
         "{stderr}"
     );
     let (code, stderr) = run_with("0,1\n1,x\n");

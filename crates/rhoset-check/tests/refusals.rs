@@ -156,6 +156,10 @@ fn a_tie_is_wrong_and_the_smallest_lead_is_right() {
         ([0.0_f32, 0.0], 0.0, 0.0),
         ([1e-45, 0.0], 2.0, 0.0),
         ([1e-7, 0.0], 2.0, 0.0),
+        // The bound is 2 (gamma_2 + gamma_4) = 7.2e-7: of the input, and of the sum.
+        ([3e-7, 0.0], 2.0, 0.0),
+        ([6e-7, 0.0], 2.0, 0.0),
+        ([8e-7, 0.0], 2.0, 2.0),
         ([1e-5, 0.0], 2.0, 2.0),
     ];
     for (bias, right, in_float32) in cases {
@@ -175,16 +179,29 @@ fn of_two_elements(
     bias: &[f32],
 ) -> HashMap<String, f64> {
     let m = left.len() / 2;
-    let bytes = |values: &[f32]| -> Vec<u8> { values.iter().flat_map(|value| value.to_le_bytes()).collect() };
     let tensors = [
-        ("left", vec![2, m], bytes(left)),
-        ("right", vec![2, m], bytes(right)),
-        ("unembed", vec![m, 2], bytes(unembed)),
-        ("bias", vec![2], bytes(bias)),
+        ("left", vec![2, m], left),
+        ("right", vec![2, m], right),
+        ("unembed", vec![m, 2], unembed),
+        ("bias", vec![2], bias),
     ];
+    numbers(of_tensors(activation, &tensors).unwrap())
+}
+
+/// The same of any tensors.
+fn of_tensors(activation: &str, tensors: &[(&str, Vec<usize>, &[f32])]) -> Result<Proof, Refusal> {
+    let bytes = |values: &[f32]| -> Vec<u8> { values.iter().flat_map(|value| value.to_le_bytes()).collect() };
+    let tensors: Vec<_> = tensors
+        .iter()
+        .map(|(name, shape, values)| (*name, shape.clone(), bytes(values)))
+        .collect();
     let views = tensors
         .iter()
         .map(|(name, shape, bytes)| (*name, TensorView::new(Dtype::F32, shape.clone(), bytes).unwrap()));
+    let m = tensors
+        .iter()
+        .find(|(name, ..)| *name == "unembed")
+        .map_or(1, |(_, shape, _)| shape[0]);
     let metadata = HashMap::from([("activation".to_owned(), activation.to_owned())]);
     let weights = safetensors::serialize(views, Some(metadata)).unwrap();
     let mut certificate = of_weights(&weights);
@@ -194,7 +211,82 @@ fn of_two_elements(
     (explanation["order"], explanation["neurons"]) = (2.into(), m.into());
     explanation["circuits"] = json!([]);
     certificate["plan"] = json!({ "circuits": [], "basis": null });
-    numbers(check(&weights, certificate.to_string().as_bytes()).unwrap())
+    check(&weights, certificate.to_string().as_bytes())
+}
+
+/// f(0) is 1 + 1000 2^-54 by a thousand neurons, none of which float64 adds to 1; f(1) is 1 + 2^-45 at (0, 0), and 1 elsewhere.
+#[test]
+fn what_many_roundings_lose_is_in_the_bound() {
+    let (mut left, mut right, mut unembed) = ([vec![], vec![]], [vec![], vec![]], vec![]);
+    for i in 0..1001 {
+        // The last neuron is active at (0, 0) alone.
+        let others = if i < 1000 { 0.5 } else { -10.0 };
+        for side in [&mut left, &mut right] {
+            side[0].push(0.5);
+            side[1].push(others);
+        }
+        let weights = if i < 1000 {
+            [2f32.powi(-54), 0.0]
+        } else {
+            [0.0, 2f32.powi(-45)]
+        };
+        unembed.extend(weights);
+    }
+    let (left, right) = (left.concat(), right.concat());
+    let proved = of_two_elements("relu", &left, &right, &unembed, &[1.0, 1.0]);
+    assert_eq!(proved["certified_pairs"], 2.0);
+}
+
+#[test]
+fn where_float32_may_overflow_nothing_is_claimed_of_it() {
+    for (weight, in_float32) in [(8e37, 2.0), (9e37, 0.0)] {
+        let proved = of_two_elements("relu", &[0.5, 0.5], &[0.5, 0.5], &[weight, 0.0], &[0.0, 0.0]);
+        assert_eq!((proved["certified_pairs"], proved["float32_pairs"]), (2.0, in_float32));
+    }
+    // The sum of the squares is small, each of them is not.
+    let proved = of_two_elements("square", &[1e19, 1e19], &[1e19, 1e19], &[1e-30, 0.0], &[0.0, 0.0]);
+    assert_eq!((proved["certified_pairs"], proved["float32_pairs"]), (2.0, 0.0));
+}
+
+/// Layers in every layout, folded by hand for the first: l = [3, 5] and r = [-2, 1], so that the pairs have inputs 1, 4, 3, 6.
+#[test]
+fn layers_are_read_in_every_layout_and_what_fits_none_is_refused() {
+    let embed: &[f32] = &[1.0, 1.0, 1.0, 2.0];
+    let (of_left, of_right): (&[f32], &[f32]) = (&[1.0, 2.0], &[-5.0, 3.0]);
+    let stacked: &[f32] = &[1.0, 2.0, -5.0, 3.0];
+    // The first logit leads where the input is above 4.5.
+    let rest = [
+        ("unembed", vec![1, 2], &[1.0, 0.0][..]),
+        ("bias", vec![2], &[0.0, 4.5][..]),
+    ];
+    let proved =
+        |tensors: &[(&'static str, Vec<usize>, &'static [f32])]| of_tensors("relu", &[tensors, &rest].concat());
+    let matrix = |name, rows, values| (name, vec![rows, 1], values);
+    let direct = [matrix("left", 2, &[3.0, 5.0][..]), matrix("right", 2, &[-2.0, 1.0][..])];
+    let embeds = [("embed_left", vec![2, 2], embed), ("embed_right", vec![2, 2], embed)];
+    let count = |proof: Result<Proof, Refusal>| numbers(proof.unwrap())["certified_pairs"];
+    assert_eq!(count(proved(&direct)), 3.0);
+    let with = |more: &[(&'static str, Vec<usize>, &'static [f32])]| proved(&[&embeds, more].concat());
+    let two = [matrix("linear_left", 2, of_left), matrix("linear_right", 2, of_right)];
+    assert_eq!(count(with(&two)), 3.0);
+    assert_eq!(count(with(&[matrix("linear", 4, stacked)])), 3.0);
+    // Shared: l = r = [3, 5], inputs 6, 8, 8, 10, of which the first logit always leads.
+    assert_eq!(count(with(&[matrix("linear", 2, of_left)])), 2.0);
+    let refused = [
+        proved(&[direct.as_slice(), &two].concat()),
+        proved(&[direct.as_slice(), &embeds].concat()),
+        proved(&direct[..1]),
+        proved(&embeds),
+        with(&two[..1]),
+        with(&[two.as_slice(), &[matrix("linear", 2, of_left)]].concat()),
+        with(&[matrix("linear", 3, &[1.0, 2.0, 3.0])]),
+        with(&[matrix("linear_left", 1, &[1.0]), matrix("linear_right", 1, &[1.0])]),
+        proved(&[("left", vec![1, 2, 1], &[3.0, 5.0]), direct[1].clone()]),
+    ];
+    for (i, result) in refused.into_iter().enumerate() {
+        let refusal = result.unwrap_err();
+        assert!(refusal.entry.starts_with("weights"), "{i}: {refusal}");
+    }
 }
 
 /// The first logit leads by a_x + b_y, of which float64 keeps nothing beside 1: three of the four pairs are right.
@@ -300,21 +392,30 @@ fn a_table_that_is_no_group_is_refused() {
         set_table(c, table);
     };
     assert_eq!(refused_at(beyond), "group.table[5]");
-    let ragged = |c: &mut Value| {
-        let mut table = table(c);
-        table[7].pop();
-        set_table(c, table);
-    };
-    assert_eq!(refused_at(ragged), "group.table[7]");
+    for longer in [false, true] {
+        let ragged = |c: &mut Value| {
+            let mut table = table(c);
+            if longer {
+                table[7].push(0)
+            } else {
+                _ = table[7].pop()
+            }
+            set_table(c, table);
+        };
+        assert_eq!(refused_at(ragged), "group.table[7]");
+    }
     // Maximum and 0 for numbers 0 and 1: associative, with identity 0, and 1 has no inverse.
     assert_eq!(
         refused_at(|c| set_table(c, vec![vec![0, 1], vec![1, 1]])),
         "group.table[1]"
     );
-    assert_eq!(
-        refused_at(|c| set_table(c, vec![vec![0, 0], vec![1, 1]])),
-        "group.table"
-    );
+    // The left or the right factor as the product: associative, with an identity on one side alone.
+    for one_sided in [vec![vec![0, 0], vec![1, 1]], vec![vec![0, 1], vec![0, 1]]] {
+        let mut certificate = self::certificate();
+        set_table(&mut certificate, one_sided);
+        let refusal = check(WEIGHTS, certificate.to_string().as_bytes()).unwrap_err();
+        assert_eq!(refusal.to_string(), "group.table: no identity");
+    }
     let smaller = |c: &mut Value| {
         set_table(c, vec![vec![0, 1], vec![1, 0]]);
     };
@@ -346,12 +447,12 @@ fn entries_of_the_explanation_are_refused_by_name() {
         ),
         (
             "/explanation/circuits/0/members/1/left_point",
-            "explanation.circuits[0].members[1]",
+            "explanation.circuits[0].members[1].left_point",
             json!(77),
         ),
         (
             "/explanation/circuits/0/members/1/left_values",
-            "explanation.circuits[0].members[1]",
+            "explanation.circuits[0].members[1].left_values",
             json!([1.0]),
         ),
         (
@@ -361,8 +462,38 @@ fn entries_of_the_explanation_are_refused_by_name() {
         ),
         (
             "/explanation/circuits/1/kernels/0/left_subspace",
-            "explanation.circuits[1].kernels[0]",
+            "explanation.circuits[1].kernels[0].left_subspace",
             json!(5),
+        ),
+        (
+            "/explanation/circuits/1/kernels/0/right_subspace",
+            "explanation.circuits[1].kernels[0].right_subspace",
+            json!(5),
+        ),
+        (
+            "/explanation/circuits/1/kernels/0/two_sided",
+            "explanation.circuits[1].kernels[0].two_sided",
+            json!([[1.0]]),
+        ),
+        (
+            "/explanation/circuits/1/kernels/0/right",
+            "explanation.circuits[1].kernels[0].right",
+            json!([[1.0]]),
+        ),
+        (
+            "/explanation/circuits/1/kernels/0/left",
+            "explanation.circuits[1].kernels[0].left",
+            json!([[1.0]]),
+        ),
+        (
+            "/explanation/circuits/0/members/1/right_point",
+            "explanation.circuits[0].members[1].right_point",
+            json!(77),
+        ),
+        (
+            "/explanation/circuits/0/members/1/right_values",
+            "explanation.circuits[0].members[1].right_values",
+            json!([1.0]),
         ),
         (
             "/explanation/circuits/2/left/subgroup",
@@ -394,6 +525,14 @@ fn entries_of_the_explanation_are_refused_by_name() {
         let refused = refused_at(|c| *c.pointer_mut(pointer).unwrap() = value);
         assert!(refused.starts_with(entry), "{pointer}: {refused}");
     }
+}
+
+/// Orthonormal functions are no more than there are points; refused before anything of columns x columns is made.
+#[test]
+fn a_basis_of_more_functions_than_points_is_refused_at_once() {
+    let wide =
+        |c: &mut Value| c["explanation"]["circuits"][1]["left_subspaces"][0] = json!(vec![vec![0.0; 100_000]; 4]);
+    assert_eq!(refused_at(wide), "explanation.circuits[1].left_subspaces[0]");
 }
 
 #[test]

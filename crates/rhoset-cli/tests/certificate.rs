@@ -8,6 +8,7 @@ use rhoset::group::Group;
 use rhoset::network::{Folded, Network, file};
 use rhoset::verify::certificate::{Certificate, file_hash};
 use rhoset::verify::{brute, loss};
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde_json::{Value, json};
 
 const S5: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/data/s5.safetensors");
@@ -150,6 +151,10 @@ fn wrong_explanations_are_refused_at_the_entry() {
         *edited.pointer_mut(pointer).unwrap() = value;
         refused(edited.to_string().as_bytes(), message);
     }
+    // Refused before anything of that many rows and columns is made of it.
+    let mut wide: Value = serde_json::from_slice(&original).unwrap();
+    wide["circuits"][1]["left_subspaces"][0] = json!(vec![vec![0.0; 200_000]; 1]);
+    refused(wide.to_string().as_bytes(), "left_subspaces[0]: has 200000 columns for");
     let mut twice: Value = serde_json::from_slice(&original).unwrap();
     twice["circuits"][1]["members"][1]["neuron"] = twice["circuits"][1]["members"][0]["neuron"].clone();
     refused(twice.to_string().as_bytes(), "is circuits[1].members[0] already");
@@ -321,7 +326,132 @@ fn other_activations_are_certified_by_evaluation_where_integers_can() {
     ])
     .code(2);
     let stderr = String::from_utf8(refused.get_output().stderr.clone()).unwrap();
-    assert!(stderr.contains("irrational"), "{stderr}");
+    assert!(
+        stderr.contains("activation gelu: its logits are irrational"),
+        "{stderr}"
+    );
+    // Nothing is left that looks like half a certificate.
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
+}
+
+/// The S4 network with its tensors changed: name, type, shape and bytes of each.
+fn rewritten(path: &Path, change: impl Fn(&str, Dtype, Vec<u8>) -> Option<(Dtype, Vec<u8>)>) {
+    let bytes = std::fs::read(S4).unwrap();
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    let (_, header) = SafeTensors::read_metadata(&bytes).unwrap();
+    let tensors: Vec<_> = file.iter().collect();
+    let changed: Vec<_> = tensors
+        .iter()
+        .filter_map(|(name, view)| {
+            let (dtype, data) = change(name, view.dtype(), view.data().to_vec())?;
+            Some((*name, dtype, view.shape().to_vec(), data))
+        })
+        .collect();
+    let views = changed
+        .iter()
+        .map(|(name, dtype, shape, data)| (*name, TensorView::new(*dtype, shape.clone(), data).unwrap()));
+    std::fs::write(path, safetensors::serialize(views, header.metadata().clone()).unwrap()).unwrap();
+}
+
+#[test]
+fn weights_that_only_name_their_group_are_checked_against_a_table_that_is_given() {
+    let directory = tempfile::tempdir().unwrap();
+    let own = directory.path().join("named.safetensors");
+    rewritten(&own, |name, dtype, data| (name != "table").then_some((dtype, data)));
+    let (weights, path) = certify(text(&own), directory.path());
+    let (bytes, json) = (std::fs::read(&weights).unwrap(), std::fs::read(&path).unwrap());
+    rhoset(&["verify", text(&weights), "--check", text(&path)]).success();
+    // The file beside the certificate is the user's own: it names S4, and which table that is the certificate alone says.
+    let group = check(&bytes, &json).unwrap().group;
+    assert!(
+        group.starts_with("S4 (table from the certificate alone: SHA-256 "),
+        "{group}"
+    );
+    let certificate: Value = serde_json::from_slice(&json).unwrap();
+    let rows: Vec<Vec<u64>> = serde_json::from_value(certificate["group"]["table"].clone()).unwrap();
+    let with = |table: &[u64]| rhoset_check::check(&bytes, &json, Some(table), NonZeroUsize::MIN);
+    let group = with(&rows.concat()).unwrap().group;
+    assert!(group == "S4 (table from --table)", "{group}");
+    let transposed: Vec<u64> = (0..24 * 24).map(|at| rows[at % 24][at / 24]).collect();
+    let refusal = with(&transposed).unwrap_err().to_string();
+    assert_eq!(
+        refusal,
+        "group.table: the certificate is about another group than that of --table"
+    );
+    // `rhoset` builds the group of that name, and refuses a certificate of another table.
+    let arguments = [
+        "verify",
+        S4,
+        "--group",
+        "A4xC2",
+        "--verifiers",
+        "brute",
+        "--certificate",
+    ];
+    let other = tempfile::tempdir().unwrap();
+    rhoset(&[arguments.as_slice(), &[text(other.path())]].concat()).success();
+    let mut certificate: Value =
+        serde_json::from_slice(&std::fs::read(other.path().join("s4.certificate.json")).unwrap()).unwrap();
+    certificate["weights"]["sha256"] = file_hash(&bytes).into();
+    std::fs::write(&path, certificate.to_string()).unwrap();
+    let refused = rhoset(&["verify", text(&weights), "--check", text(&path)]).code(2);
+    let stderr = String::from_utf8(refused.get_output().stderr.clone()).unwrap();
+    assert!(
+        stderr.contains("group.table: is not the table of the network's group S4"),
+        "{stderr}"
+    );
+}
+
+#[test]
+fn no_certificate_is_written_beside_weights_that_no_checker_reads() {
+    let directory = tempfile::tempdir().unwrap();
+    let own = directory.path().join("double.safetensors");
+    rewritten(&own, |_, dtype, data| match dtype {
+        Dtype::F32 => {
+            let numbers = data.as_chunks::<4>().0.iter();
+            let doubled = numbers.flat_map(|&bytes| f64::from(f32::from_le_bytes(bytes)).to_le_bytes());
+            Some((Dtype::F64, doubled.collect()))
+        }
+        other => Some((other, data)),
+    });
+    let arguments = ["verify", text(&own), "--verifiers", "brute", "--certificate"];
+    let refused = rhoset(&[arguments.as_slice(), &[text(directory.path())]].concat()).code(2);
+    let stderr = String::from_utf8(refused.get_output().stderr.clone()).unwrap();
+    assert!(
+        stderr.contains("of type F64") && stderr.contains("write it to another folder"),
+        "{stderr}"
+    );
+    assert!(!own.with_extension("certificate.json").exists());
+    // Elsewhere the weights are written as they should be.
+    let elsewhere = directory.path().join("elsewhere");
+    let (weights, path) = certify(text(&own), &elsewhere);
+    check(&std::fs::read(&weights).unwrap(), &std::fs::read(&path).unwrap()).unwrap();
+}
+
+#[test]
+fn the_activation_of_a_certificate_is_that_of_the_weights_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let (weights, path) = certify(S4, directory.path());
+    let with = |extra: &[&str]| rhoset(&[&["verify", text(&weights), "--activation", "abs"], extra].concat());
+    // The file says relu, and so is it checked whatever the command line says.
+    with(&["--check", text(&path)]).success();
+    let refused = with(&["--verifiers", "brute", "--certificate", text(directory.path())]).code(2);
+    let stderr = String::from_utf8(refused.get_output().stderr.clone()).unwrap();
+    assert!(stderr.contains("says that its activation is relu"), "{stderr}");
+}
+
+#[test]
+fn an_explanation_for_a_folder_that_is_not_there_says_so() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("nowhere").join("explanation.json");
+    let refused = rhoset(&["explain", S4, "--save", text(&path)]).code(2);
+    let stderr = String::from_utf8(refused.get_output().stderr.clone()).unwrap();
+    let message = format!(
+        "{}: there is no directory {}",
+        path.display(),
+        path.parent().unwrap().display()
+    );
+    assert!(stderr.contains(&message) && !stderr.contains(".part"), "{stderr}");
 }
 
 /// What is true of a network, to hold accepted claims against.

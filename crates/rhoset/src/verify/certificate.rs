@@ -8,6 +8,7 @@
 use std::path::{Path, PathBuf};
 
 use ndarray::Array2;
+use safetensors::tensor::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -67,6 +68,12 @@ pub enum CertificateProblem {
          integers decide; `rhoset verify` bounds its accuracy by evaluation", .0.name()
     )]
     Irrational(Activation),
+    /// A checker would have to know more layouts or number formats than the one that certificates are of.
+    #[error(
+        "weights: {0}; a certificate is of float32 tensors in the native layout: write it to another folder, with weights \
+         that are"
+    )]
+    Layout(String),
     /// The table is no group's.
     #[error("group.table: {0}")]
     Table(GroupError),
@@ -194,6 +201,32 @@ pub fn possible(network: &Network) -> Result<(), CertificateProblem> {
     }
 }
 
+/// What tensors are called in the weights of a certificate, all of them matrices or vectors.
+const TENSORS: [&str; 9] = [
+    "left",
+    "right",
+    "embed_left",
+    "embed_right",
+    "linear",
+    "linear_left",
+    "linear_right",
+    "unembed",
+    "bias",
+];
+
+/// Whether a checker can be expected to read these weights.
+fn native(bytes: &[u8]) -> Result<(), CertificateProblem> {
+    let file = SafeTensors::deserialize(bytes).map_err(|error| CertificateProblem::Layout(error.to_string()))?;
+    for (name, tensor) in file.iter().filter(|&(name, _)| name != "table") {
+        let (dtype, shape) = (tensor.dtype(), tensor.shape());
+        if !TENSORS.contains(&name) || dtype != Dtype::F32 || shape.len() > 2 {
+            let found = format!("there is a tensor {name:?} of type {dtype} and shape {shape:?}");
+            return Err(CertificateProblem::Layout(found));
+        }
+    }
+    Ok(())
+}
+
 /// SHA-256 of a file's bytes, in hexadecimal.
 pub fn file_hash(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
@@ -264,7 +297,8 @@ impl Certificate {
     /// `circuits` are for relu networks; without any the orbit tier proves nothing. All logits are evaluated besides.
     ///
     /// # Errors
-    /// If the circuits speak of neurons or points that do not exist, or the activation is irrational.
+    /// If the circuits speak of neurons or points that do not exist, the activation is irrational, or the file is not one of
+    /// float32 tensors in the native layout.
     pub fn new(
         (file, bytes): (&str, &[u8]),
         network: &Network,
@@ -274,6 +308,7 @@ impl Certificate {
         irreps: &Irreps,
     ) -> Result<Self, CertificateProblem> {
         possible(network)?;
+        native(bytes)?;
         let n = group.order();
         let mut outcome = explained(folded, group, circuits, None)?;
         let mut basis = None;
