@@ -42,7 +42,8 @@ impl Basis {
             let root = |rows: &Matrix<Ball>| norm(rows.concat()) / n as f64;
             let scale = root(&iota).max(1e-6 * root(&hidden));
             scales.push(if scale.is_normal() { scale } else { 1.0 });
-            (of_left.push(p), of_right.push(q));
+            of_left.push(p);
+            of_right.push(q);
         }
         let (of_left, of_right) = (transposed(&of_left), transposed(&of_right));
         let of_x = product(&of_left, &left_out);
