@@ -310,7 +310,7 @@ fn checkpoints_become_curves_over_epochs() {
         equivariant[1].0 == 10.0 && (equivariant[1].1 - 100.0).abs() < 1e-6,
         "{equivariant:?}"
     );
-    assert!(series("learning-measures", "R^2 of left")[1].1 > 99.999);
+    assert!(series("learning-measures", "R² of left")[1].1 > 99.999);
     let learning = tables::learning(&[("S4", &records)]);
     let fits = learning.numbers("r_squared.left").expect("a column");
     assert!(

@@ -41,6 +41,8 @@ pub struct Axis {
     pub label: String,
     /// How values are placed along it.
     pub scale: Scale,
+    /// What it shows at the least, whatever the data is.
+    pub least: Option<(f64, f64)>,
 }
 
 impl Axis {
@@ -49,6 +51,7 @@ impl Axis {
         Self {
             label: label.to_owned(),
             scale: Scale::Linear,
+            least: None,
         }
     }
 
@@ -57,6 +60,7 @@ impl Axis {
         Self {
             label: label.to_owned(),
             scale: Scale::Logarithmic,
+            least: None,
         }
     }
 
@@ -65,6 +69,15 @@ impl Axis {
         Self {
             label: label.to_owned(),
             scale: Scale::Categories(names),
+            least: None,
+        }
+    }
+
+    /// An axis with even steps from 0 to 100 %.
+    pub fn percent(label: &str) -> Self {
+        Self {
+            least: Some((0.0, 100.0)),
+            ..Self::linear(label)
         }
     }
 
@@ -92,6 +105,8 @@ pub struct Series {
     pub name: String,
     /// How it is drawn.
     pub mark: Mark,
+    /// Which of the colours and shapes it has: the same things have the same in every figure.
+    pub style: usize,
     /// The points (x, y).
     pub points: Vec<(f64, f64)>,
 }

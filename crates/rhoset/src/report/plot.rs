@@ -120,6 +120,9 @@ const TITLE: i32 = 17;
 const TEXT: i32 = 13;
 const LINE: i32 = 19;
 const MARGIN: i32 = 16;
+/// Lengths of a dash and of the gap after it.
+const DASH: f64 = 7.0;
+const GAP: f64 = 5.0;
 
 /// Width and height in pixels: the caption may need several lines, and the legend too.
 fn size(figure: &Figure, scale: u32) -> (u32, u32) {
@@ -230,7 +233,11 @@ impl<B: DrawingBackend> Painter<B> {
         let (bars_from, points) = stacked(figure);
         let range = |axis: &Axis, pick: fn(&(f64, f64)) -> f64, bars: bool| {
             let values = points.iter().map(pick).filter(|&v| axis.shows(v));
-            range(axis, values, bars)
+            range(
+                axis,
+                values.chain(axis.least.into_iter().flat_map(|(low, high)| [low, high])),
+                bars,
+            )
         };
         let bars = bars_from.is_some();
         let (x_range, y_range) = (
@@ -287,6 +294,20 @@ impl<B: DrawingBackend> Painter<B> {
                 self.text(label, x, frame.bottom + 6, TEXT, Pos::new(HPos::Center, VPos::Top))?;
             }
         }
+        if let (Scale::Categories(names), None) = (&figure.x.scale, &bars_from) {
+            let drawn: Vec<(f64, f64)> = figure.drawable().collect();
+            let is_empty = |k: usize| !drawn.iter().any(|&(x, _)| x.round() == k as f64);
+            for k in (0..names.len()).filter(|&k| is_empty(k)) {
+                // A column without data says so in its place.
+                self.text(
+                    "none",
+                    at_x(k as f64),
+                    frame.bottom - 6,
+                    TEXT,
+                    Pos::new(HPos::Center, VPos::Bottom),
+                )?;
+            }
+        }
         self.line(&[(frame.left, frame.bottom), (frame.right, frame.bottom)], INK, 1)?;
         self.line(&[(frame.left, frame.top), (frame.left, frame.bottom)], INK, 1)?;
         let (middle_x, middle_y) = ((frame.left + frame.right) / 2, (frame.top + frame.bottom) / 2);
@@ -306,13 +327,14 @@ impl<B: DrawingBackend> Painter<B> {
 
         let bars = figure.series.iter().filter(|series| series.mark == Mark::Bars).count();
         for (i, series) in figure.series.iter().enumerate() {
-            let colour = COLOURS[i % COLOURS.len()];
+            let style = series.style;
+            let colour = COLOURS[style % COLOURS.len()];
             let shown = |p: &&(f64, f64)| figure.x.shows(p.0) && figure.y.shows(p.1);
             let points = series.points.iter().filter(shown);
             match series.mark {
                 Mark::Points => {
                     for &(x, y) in points {
-                        self.mark(i, at_x(x), at_y(y), 4, colour.mix(0.75))?;
+                        self.mark(style, at_x(x), at_y(y), 4, colour.mix(0.75))?;
                     }
                 }
                 Mark::Spread => {
@@ -326,7 +348,7 @@ impl<B: DrawingBackend> Painter<B> {
                         for (k, &value) in values.iter().enumerate() {
                             // The golden ratio spreads any number of points evenly.
                             let aside = ((k as f64 * 0.618_034).fract() - 0.5) * width;
-                            self.mark(i, centre + aside.round() as i32, at_y(value), 3, colour.mix(0.6))?;
+                            self.mark(style, centre + aside.round() as i32, at_y(value), 3, colour.mix(0.6))?;
                         }
                         values.sort_by(f64::total_cmp);
                         let y = at_y(values[(values.len() - 1) / 2]);
@@ -336,10 +358,10 @@ impl<B: DrawingBackend> Painter<B> {
                 }
                 Mark::Line => {
                     let path: Vec<(i32, i32)> = points.map(|&(x, y)| (at_x(x), at_y(y))).collect();
-                    self.line(&path, colour, 2)?;
-                    if path.len() <= 60 {
+                    self.stroke(style, &path, colour)?;
+                    if (3..=60).contains(&path.len()) {
                         for &(x, y) in &path {
-                            self.mark(i, x, y, 3, colour.mix(1.0))?;
+                            self.mark(style, x, y, 3, colour.mix(1.0))?;
                         }
                     }
                 }
@@ -391,18 +413,54 @@ impl<B: DrawingBackend> Painter<B> {
 
     /// A sample of a series for the legend.
     fn key(&self, figure: &Figure, i: usize, x: i32, y: i32) -> Result<(), String> {
-        let colour = COLOURS[i % COLOURS.len()];
+        let style = figure.series[i].style;
+        let colour = COLOURS[style % COLOURS.len()];
         match figure.series[i].mark {
-            Mark::Points | Mark::Spread => self.mark(i, x, y, 4, colour.mix(1.0)),
+            Mark::Points | Mark::Spread => self.mark(style, x, y, 4, colour.mix(1.0)),
             Mark::Line => {
-                self.line(&[(x - 9, y), (x + 9, y)], colour, 2)?;
-                self.mark(i, x, y, 3, colour.mix(1.0))
+                self.stroke(style, &[(x - 9, y), (x + 9, y)], colour)?;
+                match figure.series[i].points.len() {
+                    0..=2 => Ok(()),
+                    _ => self.mark(style, x, y, 3, colour.mix(1.0)),
+                }
             }
             Mark::Bars => self.rectangle([(x - 6, y - 6), (x + 6, y + 6)], colour),
         }
     }
 
-    /// A small shape, another one for each series.
+    /// The line of a series: every other one is dashed, so that of two that coincide both are seen.
+    fn stroke(&self, style: usize, path: &[(i32, i32)], colour: RGBColor) -> Result<(), String> {
+        if style.is_multiple_of(2) {
+            return self.line(path, colour, 2);
+        }
+        // Of pieces in turn drawn and left out, going on around corners.
+        let (mut drawn, mut left) = (true, DASH);
+        for ends in path.windows(2) {
+            let [from, to] = [ends[0], ends[1]].map(|(x, y)| (f64::from(x), f64::from(y)));
+            let length = (to.0 - from.0).hypot(to.1 - from.1);
+            let at = |along: f64| {
+                let share = along / length;
+                let between = |a: f64, b: f64| (a + share * (b - a)).round() as i32;
+                (between(from.0, to.0), between(from.1, to.1))
+            };
+            let mut along = 0.0;
+            while along < length {
+                let next = (along + left).min(length);
+                if drawn {
+                    self.line(&[at(along), at(next)], colour, 2)?;
+                }
+                left -= next - along;
+                // A piece too short to change a rounded sum would go on for ever.
+                if left < 1e-6 {
+                    (drawn, left) = (!drawn, if drawn { GAP } else { DASH });
+                }
+                along = next;
+            }
+        }
+        Ok(())
+    }
+
+    /// A small shape, another one for each style.
     fn mark(&self, series: usize, x: i32, y: i32, radius: i32, colour: RGBAColor) -> Result<(), String> {
         let (s, r) = (self.scale as i32, radius);
         let at = |dx: i32, dy: i32| ((x + dx) * s, (y + dy) * s);
@@ -532,18 +590,27 @@ fn ticks(axis: &Axis, (low, high): (f64, f64), most: usize) -> Vec<(f64, String)
             let (first, last) = (low.log10().floor() as i32, high.log10().ceil() as i32);
             let decades = (last - first).max(1) as usize;
             let step = decades.div_ceil(most).max(1) as i32;
-            // Few decades are divided.
-            let factors: &[f64] = match decades {
-                0..=1 => &[1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0],
-                2..=3 => &[1.0, 2.0, 5.0],
-                _ => &[1.0],
+            let divided = |factors: &'static [f64]| -> Vec<f64> {
+                (first..=last)
+                    .filter(|decade| decade.rem_euclid(step) == 0)
+                    .flat_map(|decade| factors.iter().map(move |factor| factor * 10f64.powi(decade)))
+                    .filter(|&v| v >= low && v <= high)
+                    .collect()
             };
-            (first..=last)
-                .filter(|decade| decade.rem_euclid(step) == 0)
-                .flat_map(|decade| factors.iter().map(move |factor| factor * 10f64.powi(decade)))
-                .filter(|&v| v >= low && v <= high)
-                .map(|v| (v, number(v)))
-                .collect()
+            // Few decades are divided; less than one has even steps.
+            let choices: [&[f64]; 3] = [&[1.0], &[1.0, 2.0, 5.0], &[1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0]];
+            let chosen = choices.into_iter().map(divided).find(|values| values.len() >= 4);
+            match chosen {
+                Some(values) => {
+                    let small_or_large = low < 0.9e-3 || high > 1.1e5;
+                    let label = |v: f64| match small_or_large && (v.log10() - v.log10().round()).abs() < 1e-9 {
+                        true => power_of_ten(v.log10().round() as i32),
+                        false => number(v),
+                    };
+                    values.into_iter().map(|v| (v, label(v))).collect()
+                }
+                None => ticks(&Axis::linear(""), (low, high), most),
+            }
         }
         Scale::Linear => {
             let raw = (high - low) / (most as f64 - 1.0);
@@ -565,6 +632,19 @@ fn ticks(axis: &Axis, (low, high): (f64, f64), most: usize) -> Vec<(f64, String)
     }
 }
 
+/// 10 to a power as it is written: 1, 10, 10⁻⁵.
+fn power_of_ten(exponent: i32) -> String {
+    let raised = |c: char| match c {
+        '-' => '⁻',
+        c => ['⁰', '¹', '²', '³', '⁴', '⁵', '⁶', '⁷', '⁸', '⁹'][c.to_digit(10).unwrap_or(0) as usize],
+    };
+    match exponent {
+        0 => "1".into(),
+        1 => "10".into(),
+        _ => format!("10{}", exponent.to_string().chars().map(raised).collect::<String>()),
+    }
+}
+
 /// A number for an axis: plain where that is short, else with an exponent.
 fn number(value: f64) -> String {
     let size = value.abs();
@@ -574,9 +654,11 @@ fn number(value: f64) -> String {
     if !(0.9e-3..1e5).contains(&size) {
         let exponent = (size.log10() + 1e-9).floor() as i32;
         let digits = value / 10f64.powi(exponent);
+        let power = power_of_ten(exponent);
         return match (digits - digits.round()).abs() < 1e-6 {
-            true => format!("{}e{exponent}", digits.round()),
-            false => format!("{digits:.1}e{exponent}"),
+            true if digits.round() == 1.0 => power,
+            true => format!("{}×{power}", digits.round()),
+            false => format!("{digits:.1}×{power}"),
         };
     }
     let text = format!("{value:.6}");
@@ -598,6 +680,7 @@ mod tests {
             series: vec![Series {
                 name: "series".into(),
                 mark,
+                style: 1,
                 points,
             }],
             absent: None,
@@ -647,6 +730,32 @@ mod tests {
     }
 
     #[test]
+    fn a_column_without_data_says_so_and_percentages_show_0_to_100() {
+        let names = vec!["full".to_owned(), "empty".to_owned()];
+        let half = figure(
+            Axis::categories("x", names),
+            Axis::percent("y (%)"),
+            Mark::Spread,
+            vec![(0.0, 97.0)],
+        );
+        let svg = to_svg(&half).expect("an SVG");
+        assert_eq!(svg.matches("none\n").count(), 1, "{svg}");
+        for label in ["0", "60", "100"] {
+            assert!(svg.contains(&format!(">\n{label}\n")), "{label}: {svg}");
+        }
+    }
+
+    #[test]
+    fn dashes_end_on_lines_of_any_length() {
+        // Lengths that no number of dashes and gaps makes up exactly, and points that coincide.
+        let points = (0..400)
+            .map(|k| (f64::from(k / 2), (f64::from(k) * 0.37).sin().abs() + 1e-3))
+            .collect();
+        let line = figure(Axis::linear("x"), Axis::logarithmic("y"), Mark::Line, points);
+        assert!(to_svg(&line).expect("an SVG").matches("<polyline").count() > 50);
+    }
+
+    #[test]
     fn ticks_are_few_round_and_inside() {
         for (low, high) in [(0.0, 1.0), (-3.7, 12.0), (1e-9, 2e-9), (0.999, 1.0), (-1e12, 1e12)] {
             let ticks = ticks(&Axis::linear(""), (low, high), 9);
@@ -661,8 +770,10 @@ mod tests {
                 .map(|(_, label)| label)
                 .collect()
         };
-        assert_eq!(labels(1e-5, 10.0), ["1e-5", "1e-4", "0.001", "0.01", "0.1", "1", "10"]);
+        assert_eq!(labels(1e-5, 10.0), ["10⁻⁵", "10⁻⁴", "10⁻³", "10⁻²", "10⁻¹", "1", "10"]);
         assert_eq!(labels(0.5, 20.0), ["0.5", "1", "2", "5", "10", "20"]);
+        assert_eq!(labels(100.0, 125.0), ["100", "105", "110", "115", "120", "125"]);
+        assert_eq!(labels(4.5, 7.6), ["4.5", "5.0", "5.5", "6.0", "6.5", "7.0", "7.5"]);
         assert!(labels(1e-30, 1e30).len() <= 10);
     }
 
@@ -677,6 +788,7 @@ mod tests {
         figure.series.push(Series {
             name: "upper".into(),
             mark: Mark::Bars,
+            style: 0,
             points: vec![(0.0, 4.0), (1.0, 8.0)],
         });
         let (from, points) = stacked(&figure);

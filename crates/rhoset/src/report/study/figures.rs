@@ -52,8 +52,27 @@ fn series(name: impl Into<String>, mark: Mark, points: Vec<(f64, f64)>) -> Serie
     Series {
         name: name.into(),
         mark,
+        style: 0,
         points,
     }
+}
+
+/// Each in the style of its place.
+fn styled(all: impl IntoIterator<Item = Series>) -> Vec<Series> {
+    let each = all.into_iter().enumerate();
+    each.map(|(style, series)| Series { style, ..series }).collect()
+}
+
+/// Verifiers look the same in every figure, whichever others are in it.
+fn of_verifiers(all: impl IntoIterator<Item = Series>) -> Vec<Series> {
+    let style = |name: &str| VERIFIERS.iter().position(|own| *own == name).unwrap_or_default();
+    (all.into_iter())
+        .filter(|series| !series.points.is_empty())
+        .map(|series| Series {
+            style: style(&series.name),
+            ..series
+        })
+        .collect()
 }
 
 /// A column of points for each category that any network has a value for.
@@ -79,10 +98,9 @@ impl Columns {
 
 impl Figures<'_> {
     fn figure(&self, name: &str, title: &str, caption: String, axes: (Axis, Axis), series: Vec<Series>) -> Figure {
-        let plural = if self.records.len() == 1 { "" } else { "s" };
         let mut figure = Figure {
             name: name.to_owned(),
-            title: format!("{title} ({}, {} network{plural})", self.group, self.records.len()),
+            title: self.title(title, self.records.len(), "network"),
             caption,
             x: axes.0,
             y: axes.1,
@@ -95,6 +113,24 @@ impl Figures<'_> {
             figure.absent = Some("no network has such values".into());
         }
         figure
+    }
+
+    fn title(&self, title: &str, count: usize, noun: &str) -> String {
+        let plural = if count == 1 { "" } else { "s" };
+        format!("{title} ({}, {count} {noun}{plural})", self.group)
+    }
+
+    /// A figure along checkpoints, which counts the runs that have some.
+    fn along_runs(&self, mut figure: Figure, title: &str) -> Figure {
+        let runs = self
+            .records
+            .iter()
+            .filter(|record| !record.checkpoints().is_empty())
+            .count();
+        if runs > 0 {
+            figure.title = self.title(title, runs, "run");
+        }
+        Self::absent_because(figure, NO_CHECKPOINTS)
     }
 
     /// A figure without lines of its own to say why it is empty.
@@ -113,11 +149,7 @@ impl Figures<'_> {
                 .filter_map(|record| Some((x(record, verifier)?, 100.0 * record.bound(verifier)?)));
             series(*verifier, Mark::Points, points.collect())
         };
-        VERIFIERS
-            .iter()
-            .map(one)
-            .filter(|series| !series.points.is_empty())
-            .collect()
+        of_verifiers(VERIFIERS.iter().map(one))
     }
 
     fn accuracy_bound(&self) -> Figure {
@@ -131,11 +163,13 @@ impl Figures<'_> {
             "Accuracy bound against verification time",
             format!(
                 "One mark for each network and verifier; repeats {paper}. Time is the verification's alone, without the \
-                 search for the explanation; all verifiers with the same threads and the same care (the authors time Python that visits one input after the \
-                 other). Brute force, rho-set (the paper's \
-                 V_irrep) and coset (V_coset) are the paper's; explained and cascade are ours. Top left is best."
+                 search for the explanation, all verifiers with the same threads. Brute force, rho-set (V_irrep) and coset \
+                 (V_coset) are the paper's; explained and cascade are ours. Top left is best."
             ),
-            (Axis::logarithmic("seconds"), Axis::linear("proved accuracy (%)")),
+            (
+                Axis::logarithmic("verification time (seconds)"),
+                Axis::percent("proved accuracy (%)"),
+            ),
             self.by_verifier(|record, verifier| Some(record.verifier(verifier)?.seconds)),
         )
     }
@@ -149,7 +183,7 @@ impl Figures<'_> {
                 .into(),
             (
                 Axis::logarithmic("flops (% of brute force)"),
-                Axis::linear("proved accuracy (%)"),
+                Axis::percent("proved accuracy (%)"),
             ),
             self.by_verifier(|record, verifier| Some(100.0 * record.relative_flops(verifier)?)),
         )
@@ -163,18 +197,17 @@ impl Figures<'_> {
             });
             series(*verifier, Mark::Points, points.collect())
         };
-        let each = VERIFIERS.iter().map(one).filter(|series| !series.points.is_empty());
         self.figure(
             "cross-entropy-bound",
             "Cross-entropy bound against cross-entropy",
-            "Upper bounds on the mean loss over all inputs, where the verifier proves one; after the \
-             cross-entropy bound of Wu et al. 2025 (figure number not confirmed). Brute force evaluates the loss, so its marks are the truth."
+            "Upper bounds on the mean loss over all inputs, where the verifier proves one; after the cross-entropy bound of \
+             Wu et al. 2025. Brute force evaluates the loss, so its marks are the truth."
                 .into(),
             (
                 Axis::logarithmic("cross-entropy (nats)"),
                 Axis::logarithmic("proved bound (nats)"),
             ),
-            each.collect(),
+            of_verifiers(VERIFIERS.iter().map(one)),
         )
     }
 
@@ -184,7 +217,7 @@ impl Figures<'_> {
             .iter()
             .filter_map(|record| record.studied.margin_error)
             .collect();
-        let mut all = vec![
+        let all = [
             series(
                 "largest error",
                 Mark::Points,
@@ -197,20 +230,34 @@ impl Figures<'_> {
             ),
         ];
         let most = errors.iter().map(|own| own.margin).fold(0.0, f64::max);
-        if most > 0.0 {
-            all.push(series("error = margin", Mark::Line, vec![(0.0, 0.0), (most, most)]));
-        }
+        let line = series("error = margin", Mark::Line, vec![(0.0, 0.0), (most, most)]);
+        // Where no idealised network has a margin, errors have nothing to be set against.
+        let all = if most > 0.0 {
+            styled(all.into_iter().chain([line]))
+        } else {
+            Vec::new()
+        };
         let figure = self.figure(
             "margin-error",
             "Error bound against margin of the idealised network",
-            "What the rho-set verifier weighs, V_irrep of section 6 of Wu et al. 2025 (figure number not confirmed): an input is \
-             proved right where the bound on its error is below the idealised network's margin, which is the same for all \
-             inputs. A network whose largest error is below the line is proved perfect."
+            "What the rho-set verifier weighs, V_irrep of section 6 of Wu et al. 2025: an input is proved right where the \
+             bound on its error is below the idealised network's margin, which is the same for all inputs. A network whose \
+             largest error is below the line is proved perfect; one without a nearly full circuit stands at margin 0."
                 .into(),
-            (Axis::linear("margin of the idealised network"), Axis::linear("bound on the error")),
+            (
+                Axis::linear("margin of the idealised network (logits)"),
+                Axis {
+                    least: Some((0.0, 0.0)),
+                    ..Axis::linear("bound on the error (logits)")
+                },
+            ),
             all,
         );
-        Self::absent_because(figure, "margins and errors are defined for relu networks")
+        let reason = match errors.is_empty() {
+            true => "margins and errors are defined for relu networks",
+            false => "no network has a circuit with at least 90 % of its pairs, so no idealised network has a margin",
+        };
+        Self::absent_because(figure, reason)
     }
 
     fn equivariance(&self) -> Figure {
@@ -227,9 +274,8 @@ impl Figures<'_> {
             "equivariance",
             "Bi-equivariance of the logits",
             "Spread of the correct logit along the orbits on which bi-equivariance makes it constant, relative to its size: \
-             0 is exactly bi-equivariant. After the bi-equivariance of Wu et al. 2025 (figure number not confirmed; the \
-             statistic is ours, chosen since it gives their values): about 15 for random networks, 0.03 for trained ones \
-             and rounding for idealised ones (S5). Bars are medians."
+             0 is exactly bi-equivariant. After Wu et al. 2025, who report about 15 for random networks, 0.03 for trained \
+             ones and less than 10⁻⁵ for idealised ones (S5). Bars are medians."
                 .into(),
             (
                 Axis::categories("networks", columns.names),
@@ -276,13 +322,12 @@ impl Figures<'_> {
         );
         let figure = self.figure(
             "r-squared",
-            "Unexplained share of each tensor, 1 - R^2",
+            "Unexplained share of each tensor, 1 − R²",
             "How far the idealised functions of the neurons are from the network's, tensor by tensor, over all neurons and \
-             over those in idealised circuits alone; after the R^2 of Wu et al. 2025 (figure number not confirmed), which the \
-             authors' code takes about 0, here about each neuron's mean. Lower is better; \
-             networks near 1 are not explained by rho-sets. Bars are medians."
+             over those in idealised circuits alone; after the R² of Wu et al. 2025, here about each neuron's mean. Lower is \
+             better; networks near 1 are not explained by rho-sets. Bars are medians."
                 .into(),
-            (Axis::categories("tensors", columns.names), Axis::logarithmic("1 - R^2")),
+            (Axis::categories("tensors", columns.names), Axis::logarithmic("1 − R²")),
             vec![series("", Mark::Spread, columns.points)],
         );
         Self::absent_because(figure, "idealised tensors are defined for relu networks")
@@ -303,7 +348,7 @@ impl Figures<'_> {
             "Loss with idealised tensors",
             "Mean cross-entropy over all inputs with one tensor, or all three, replaced by its idealised values, and of the \
              idealised network with a neuron for every pair; after the original against idealised loss of Wu et al. \
-             2025 (figure number not confirmed). Bars are medians."
+             2025. Bars are medians."
                 .into(),
             (
                 Axis::categories("replaced", columns.names),
@@ -327,27 +372,30 @@ impl Figures<'_> {
             ("without", |losses| Some(losses.ablated.cross_entropy)),
             ("alone", |losses| Some(losses.restricted.cross_entropy)),
         ];
+        let mut kinds = vec![series("original", Mark::Spread, std::mem::take(&mut columns.points))];
+        kinds.extend(picks.map(|(name, _)| series(name, Mark::Spread, Vec::new())));
         for irrep in self.learned() {
-            for (name, pick) in picks {
+            for (kind, (name, pick)) in picks.into_iter().enumerate() {
                 let losses = self.records.iter().map(|record| {
                     let own = record.studied.measures.irreps.iter().find(|own| own.irrep == irrep)?;
                     pick(own.losses.as_ref()?)
                 });
                 columns.add(format!("{irrep}: {name}"), losses);
+                kinds[kind + 1].points.append(&mut columns.points);
             }
         }
         self.figure(
             "loss-by-irrep",
             "Loss by irrep: idealised, without, alone",
-            "Mean cross-entropy over all inputs with the neurons of one irrep idealised (after Wu et al. 2025, figure number not confirmed), \
-             without them, and with nothing but them (after the ablated and restricted loss of Chughtai et al. 2023). Bars \
-             are medians."
+            "Mean cross-entropy over all inputs with the neurons of one irrep idealised (after Wu et al. 2025), without \
+             them, and with nothing but them (after the ablated and restricted loss of Chughtai et al. 2023). Bars are \
+             medians."
                 .into(),
             (
                 Axis::categories("irrep", columns.names),
                 Axis::logarithmic("cross-entropy (nats)"),
             ),
-            vec![series("", Mark::Spread, columns.points)],
+            styled(kinds.into_iter().filter(|kind| !kind.points.is_empty())),
         )
     }
 
@@ -375,19 +423,28 @@ impl Figures<'_> {
                 }
             }
         }
+        // More than eight could not be told apart.
+        let mut by_irrep: Vec<_> = by_irrep.into_iter().collect();
+        by_irrep.sort_by_key(|(_, points)| std::cmp::Reverse(points.len()));
+        let rest = by_irrep.split_off(by_irrep.len().min(if by_irrep.len() > 8 { 7 } else { 8 }));
+        let others = (!rest.is_empty()).then(|| {
+            let points = rest.iter().flat_map(|(_, points)| points.iter().copied());
+            series(format!("{} other irreps", rest.len()), Mark::Points, points.collect())
+        });
         let all = by_irrep
             .into_iter()
-            .map(|(irrep, points)| series(irrep, Mark::Points, points));
+            .map(|(irrep, points)| series(irrep, Mark::Points, points))
+            .chain(others);
         let figure = self.figure(
             name,
             &format!("Variance of a against {}", against.split(" (").next().unwrap_or(against)),
             format!(
                 "How far the neurons of an irrep are from sharing their vector a (0 is one vector for all), one mark for each \
-                 network and irrep with at least {LEAST_NEURONS} neurons; after the variance of a in Wu et al. 2025 (figure number not confirmed), \
-                 where it is set against loss and norm: do networks whose a varies have learned less well?"
+                 network and irrep with at least {LEAST_NEURONS} neurons; after Wu et al. 2025, who set it against loss and \
+                 norm: do networks whose a varies have learned less well? Values below 10⁻⁹ stand there."
             ),
             (Axis::logarithmic("variance of a"), Axis::logarithmic(against)),
-            all.collect(),
+            styled(all),
         );
         Self::absent_because(
             figure,
@@ -503,10 +560,10 @@ impl Figures<'_> {
              irreps (spectral), every logit with copies of a neuron merged (merged), and every logit (exact)."
                 .into(),
             (
-                Axis::categories("network", self.records.iter().map(|record| record.network.clone()).collect()),
+                Axis::categories("network", self.records.iter().map(|record| shown(&record.network)).collect()),
                 Axis::linear("share of the pairs (%)"),
             ),
-            all.collect(),
+            styled(all),
         );
         Self::absent_because(figure, "the cascade could not be run on any network")
     }
@@ -527,10 +584,10 @@ impl Figures<'_> {
              neurons of such circuits have."
                 .into(),
             (
-                Axis::linear("variance in rho-set circuits (%)"),
+                Axis::percent("variance in rho-set circuits (%)"),
                 Axis::logarithmic("flops (% of brute force)"),
             ),
-            ["rho-set", "explained", "cascade"].map(one).into_iter().filter(|own| !own.points.is_empty()).collect(),
+            of_verifiers(["rho-set", "explained", "cascade"].map(one)),
         );
         Self::absent_because(figure, "circuits and their verifiers are for relu networks")
     }
@@ -566,8 +623,8 @@ impl Figures<'_> {
             "Ours. Along the checkpoints of the runs, mean over runs: accuracy, the accuracy that the explanation alone \
              proves, and the share of neurons in rho-set circuits. Epoch 0 stands at 0.5."
                 .into(),
-            (Axis::logarithmic("epoch"), Axis::linear("share (%)")),
-            vec![
+            (Axis::logarithmic("epoch"), Axis::percent("share (%)")),
+            styled(vec![
                 series("accuracy", Mark::Line, at(|own| Some(own.correct as f64 / own.pairs as f64))),
                 series(
                     "proved by explanation",
@@ -575,9 +632,9 @@ impl Figures<'_> {
                     at(|own| Some(own.explained? as f64 / own.pairs as f64)),
                 ),
                 series("neurons in circuits", Mark::Line, neurons),
-            ],
+            ]),
         );
-        Self::absent_because(figure, NO_CHECKPOINTS)
+        self.along_runs(figure, "When circuits form")
     }
 
     fn learning_loss(&self) -> Figure {
@@ -589,12 +646,12 @@ impl Figures<'_> {
             "Train and test loss",
             "Mean over runs at the same checkpoints. Epoch 0 stands at 0.5.".into(),
             (Axis::logarithmic("epoch"), Axis::logarithmic("cross-entropy (nats)")),
-            vec![
+            styled(vec![
                 series("train", Mark::Line, curve("train_loss")),
                 series("test", Mark::Line, curve("test_loss")),
-            ],
+            ]),
         );
-        Self::absent_because(figure, NO_CHECKPOINTS)
+        self.along_runs(figure, "Train and test loss")
     }
 
     fn learning_measures(&self) -> Figure {
@@ -609,17 +666,17 @@ impl Figures<'_> {
             "learning-measures",
             "When logits become equivariant",
             "Ours. At the same checkpoints, mean over runs: the shares of the logits' variance in bi-equivariant functions and \
-             in sums of a right- and a left-equivariant one, and R^2 of the left embeddings idealised by rho-sets. Epoch 0 \
+             in sums of a right- and a left-equivariant one, and R² of the left embeddings idealised by rho-sets. Epoch 0 \
              stands at 0.5."
                 .into(),
-            (Axis::logarithmic("epoch"), Axis::linear("share (%)")),
-            vec![
+            (Axis::logarithmic("epoch"), Axis::percent("share (%)")),
+            styled(vec![
                 series("bi-equivariant", Mark::Line, at(|own| Some(own.equivariance.two_sided))),
                 series("right + left", Mark::Line, at(|own| Some(own.equivariance.sum))),
-                series("R^2 of left", Mark::Line, at(|own| Some(own.fit?.all.left))),
-            ],
+                series("R² of left", Mark::Line, at(|own| Some(own.fit?.all.left))),
+            ]),
         );
-        Self::absent_because(figure, NO_CHECKPOINTS)
+        self.along_runs(figure, "When logits become equivariant")
     }
 
     fn census(&self, census: &Census) -> Figure {
@@ -654,12 +711,20 @@ impl Figures<'_> {
                 .into(),
             (
                 Axis::logarithmic("size of the smallest rho-set"),
-                Axis::linear("networks with a circuit (%)"),
+                Axis::percent("networks with a circuit (%)"),
             ),
-            all,
+            styled(all),
         );
         Self::absent_because(figure, "the group has too many subgroups to find the smallest rho-sets")
     }
+}
+
+/// A network's name without what all of them share.
+fn shown(name: &str) -> String {
+    let stem = [".safetensors", ".pth", ".pt"]
+        .iter()
+        .find_map(|ending| name.strip_suffix(ending));
+    stem.unwrap_or(name).to_owned()
 }
 
 const NO_CHECKPOINTS: &str = "only runs have checkpoints; train some, or give the directories of runs";
