@@ -7,12 +7,13 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 use rhoset::explain::circuit::{CircuitOptions, Circuits, find_circuits};
-use rhoset::explain::copies::find_copies;
+use rhoset::explain::partition::{Input, Moved, Partitions};
 use rhoset::group::{Element, Group, Subgroup, spec};
 use rhoset::irrep::Irreps;
-use rhoset::network::{Activation, Embedding, Network};
+use rhoset::network::{Activation, Embedding, Folded, Network};
 use rhoset::verify::cascade::{self, Plan};
 use rhoset::verify::orbit::OrbitTier;
+use rhoset::verify::partition::PartitionTier;
 
 /// A network whose weights are integers times powers of two: `left` and `right` those of each neuron, `unembed` its
 /// inverse, so that the powers cancel in every logit.
@@ -161,6 +162,26 @@ fn corrupt(circuits: &mut Circuits, random: &mut ChaCha8Rng) {
     }
 }
 
+/// Partitions of the neurons as they are found, or as nobody would choose them.
+fn partitions(folded: &Folded, group: &Group, random: &mut ChaCha8Rng) -> Partitions {
+    let inner = [Input::Left, Input::Right][random.random_range(0..2)];
+    let moved = Moved::new(folded, group, inner);
+    let tolerance = moved.most() * [1.0, 0.3, 0.05, 0.0][random.random_range(0..4)];
+    let mut partitions = moved.partitions(tolerance, random.random_bool(0.5));
+    if random.random_bool(0.3) {
+        for part in &mut partitions.parts {
+            let cell = |_| random.random_range(0..group.order()) as u16;
+            part.cells = part.cells.iter().map(cell).collect();
+        }
+        let neurons = random.random_range(0..2);
+        partitions
+            .parts
+            .iter_mut()
+            .for_each(|part| part.neurons.truncate(part.neurons.len().max(2) - neurons));
+    }
+    partitions
+}
+
 /// The same group with its elements in the opposite order: the identity comes last, as it may in foreign networks.
 fn relabelled(group: &Group) -> Group {
     let last = group.order() as u16 - 1;
@@ -197,7 +218,7 @@ fn check(case: u64, groups: &[(Group, Irreps)]) -> (usize, usize) {
     // All circuits, whatever they cost: the cheapest plan would be brute force in so small a group.
     let plan = Plan {
         circuits: vec![true; circuits.circuits.len()],
-        copies: (case.is_multiple_of(2)).then(|| find_copies(&folded)),
+        partitions: (case.is_multiple_of(2)).then(|| partitions(&folded, group, &mut random)),
     };
     // A corruption may overflow: refused, which claims nothing.
     let Ok(outcome) = cascade::cascade(&network, &folded, group, &circuits, &plan) else {
@@ -207,6 +228,23 @@ fn check(case: u64, groups: &[(Group, Irreps)]) -> (usize, usize) {
         outcome.verification.certified_pairs, right,
         "case {case}: the cascade is exact"
     );
+    let partitions = partitions(&folded, group, &mut random);
+    if let Some(tier) = PartitionTier::new(&folded, group, &partitions) {
+        let decided = tier.decide(None);
+        let of_rest = decided
+            .rest
+            .iter()
+            .filter(|(x, y)| truth[[x.index(), y.index()]])
+            .count();
+        assert_eq!(
+            (
+                decided.right + of_rest,
+                decided.right + decided.wrong + decided.rest.len()
+            ),
+            (right, n * n),
+            "case {case}: what the partitions decide is so"
+        );
+    }
     let tier = OrbitTier::new(&folded, group, &circuits).expect("accepted above");
     let gaps = tier.gaps();
     let rows = cascade::orbit_margins(&folded, group, &circuits).expect("accepted above");

@@ -8,11 +8,11 @@
 
 pub mod account;
 pub mod circuit;
-pub mod copies;
 pub mod coset;
 pub mod file;
 pub mod idealised;
 pub mod irrep_sparsity;
+pub mod partition;
 pub mod rho_set;
 
 use ndarray::{Array1, ArrayView1};

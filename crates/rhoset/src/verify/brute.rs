@@ -123,6 +123,9 @@ impl<'a> Brute<'a> {
             self.decide_each(pairs.iter().copied(), scratch, |is_right| right.push(is_right));
             right
         };
+        if pairs.len() <= FEW {
+            return pairs.iter().map(|&(x, y)| self.decide_double(x, y)).collect();
+        }
         if pairs.len() <= TASK {
             return decide(&mut self.scratch(), pairs);
         }
@@ -206,7 +209,6 @@ impl<'a> Brute<'a> {
                 left: left(x),
                 right: right(y),
                 correct: self.group.mul(x, y).index(),
-                added: None,
             });
             let margins = &mut margins[..block.len()];
             single.kernel.margins(self.folded.activation, rows, scratch, margins);
@@ -246,6 +248,9 @@ impl<'a> Brute<'a> {
         near.into_iter().all(|(_, rival)| self.beats(x, y, z, rival))
     }
 }
+
+/// So few pairs are evaluated in float64 at once: packing the weights in float32 would take longer.
+const FEW: usize = 4;
 
 /// How large a number can be, and how far from the real one its rounded value can lie.
 #[derive(Clone, Copy)]

@@ -1,17 +1,15 @@
 //! The cascade: every pair (x, y) decided by the cheapest bound that suffices.
 
-mod rows;
-
-use self::rows::{Logits, Rows, Worth};
+use super::Verification;
+use super::brute::{self, Brute};
 use super::logit::LogitBounds;
 use super::loss::cross_entropy_of_margin;
-use super::merged::Merged;
 use super::orbit::{Gaps, OrbitError, OrbitTier, Scan};
+use super::partition::PartitionTier;
 use super::rounding::OUTWARD;
 use super::spectral::SpectralTier;
-use super::{Verification, brute, lanes};
 use crate::explain::circuit::Circuits;
-use crate::explain::copies::{Copies, find_copies};
+use crate::explain::partition::{Input, Moved, Partitions};
 use crate::group::{Element, Group};
 use crate::irrep::Irreps;
 use crate::network::{Activation, Folded, Network};
@@ -53,16 +51,14 @@ fn margins(group: &Group, tier: &OrbitTier, gaps: &Gaps, logits: &LogitBounds) -
 pub struct Tiers {
     /// What x and y have each by themselves: no logit evaluated, O(1) per pair.
     pub gaps: usize,
-    /// The orbit tables at every z, the correct one among them: no logit evaluated, O(n) additions per pair at most.
+    /// The orbit tables at every z: no logit evaluated, O(n) additions per pair and point with members.
     pub tables: usize,
     /// The same with the correct logit evaluated: O(m) besides.
     pub correct: usize,
-    /// The few logits that the tables leave in question, right or wrong: O(m) each.
-    pub logits: usize,
     /// Logits in a few irreps: O(mD + nD) per pair.
     pub spectral: usize,
-    /// All logits with copies of a neuron merged into one, right or wrong: O(Kn) per pair for K kinds of neurons.
-    pub merged: usize,
+    /// One input known by cells of partitions, right or wrong: a sum of a few rows of n logits per pair.
+    pub partitions: usize,
     /// All logits exactly, right or wrong: O(mn) per pair.
     pub exact: usize,
     /// Decided by no tier.
@@ -83,71 +79,68 @@ pub struct Outcome {
 pub struct Plan {
     /// One entry per circuit; all false: the orbit tier is left out.
     pub circuits: Vec<bool>,
-    /// Neurons that are evaluated once for all their copies.
-    pub copies: Option<Copies>,
+    /// For the partition tier, where it is used.
+    pub partitions: Option<Partitions>,
 }
 
 impl Plan {
-    /// Tries all circuits, all but the dearest ones, and none, copies merged or not, and takes what promises the least time.
+    /// Tries partitions of both inputs, and all circuits, all but the dearest ones, and none, and takes what promises the
+    /// least time.
     ///
-    /// Part of the search for an explanation, not of the verification: the verifier uses any plan soundly, and decides by
-    /// itself which tiers to use.
+    /// Part of the search for an explanation, not of the verification: the verifier uses any plan soundly.
     ///
     /// # Errors
     /// If the circuits speak of neurons or points that do not exist.
-    ///
-    /// # Panics
-    /// As [`cascade`].
-    pub fn new(network: &Network, folded: &Folded, group: &Group, circuits: &Circuits) -> Result<Self, OrbitError> {
-        let (n, m) = (folded.order() as f64, folded.neurons() as f64);
-        let brute = 2.0 * m * n * n * n;
+    pub fn new(folded: &Folded, group: &Group, circuits: &Circuits) -> Result<Self, OrbitError> {
+        let n = folded.order();
+        let exact = 2.0 * (n * folded.neurons()) as f64;
+        let tail = Tail::new(folded, group);
         let dearness = (0..circuits.circuits.len()).map(|only| {
             let tier = OrbitTier::with(folded, group, circuits, |i| i == only)?;
             Ok(TABLE_COST * tier.flops as f64)
         });
         let dearness: Vec<f64> = dearness.collect::<Result<_, OrbitError>>()?;
-        let tail = Tail::new(folded, group);
-        let mut best = Self {
-            circuits: vec![false; circuits.circuits.len()],
-            copies: tail.copies.clone(),
-        };
-        let mut least = tail.cost(folded.order().pow(2));
+        let mut best = vec![false; circuits.circuits.len()];
+        let without = tail.cost(n * n);
+        let mut least = without;
         // The dearest are left out one after the other.
         let mut limits = dearness.clone();
         limits.sort_by(|a, b| b.total_cmp(a));
         limits.dedup();
-        for limit in limits.into_iter().skip_while(|&limit| limit > brute).take(MOST_PLANS) {
-            let plan = Self {
-                circuits: dearness.iter().map(|&cost| cost <= limit).collect(),
-                copies: tail.copies.clone(),
-            };
-            let chosen = || plan.circuits.iter().zip(&dearness).filter(|&(&chosen, _)| chosen);
-            let tables: f64 = chosen().map(|(_, cost)| cost).sum();
-            if chosen().next().is_none() || tables >= least {
+        for limit in limits.into_iter().skip_while(|&limit| limit > without).take(MOST_PLANS) {
+            let chosen: Vec<bool> = dearness.iter().map(|&cost| cost <= limit).collect();
+            let tables: f64 = chosen
+                .iter()
+                .zip(&dearness)
+                .filter(|&(&chosen, _)| chosen)
+                .map(|(_, cost)| cost)
+                .sum();
+            if tables >= least {
                 continue;
             }
-            let tiers = cascade(network, folded, group, circuits, &plan)?.tiers;
-            // In flops of a matrix product that take the same time: look-ups and short rows are slower than they count.
-            let pairs = [
-                (tiers.tables, 20.0 * n),
-                (tiers.correct, 40.0 * n + 30.0 * m),
-                (tiers.logits, 40.0 * n + 400.0 * m),
-                (tiers.merged + tiers.exact, 40.0 * n),
-            ];
-            let cost = tables + pairs.map(|(count, each)| count as f64 * each).iter().sum::<f64>();
-            let cost = cost + tail.cost(tiers.merged + tiers.exact);
+            let tier = OrbitTier::with(folded, group, circuits, |i| chosen[i])?;
+            let left = n * n - tier.gaps().proved(group);
+            let left = if left <= FEW {
+                40.0 * (n * left) as f64
+            } else {
+                tail.cost(left).min(left as f64 * exact)
+            };
+            let cost = tables + TABLE_COST * tier.gap_flops() as f64 / 4.0 + left;
             if cost < least {
-                (best, least) = (plan, cost);
+                (best, least) = (chosen, cost);
             }
         }
-        Ok(best)
+        Ok(Self {
+            circuits: best,
+            partitions: tail.partitions,
+        })
     }
 }
 
-/// What evaluating all logits of a pair costs, with copies merged where that is cheaper.
+/// What is left to evaluate, and what it costs in flops of a matrix product that take the same time.
 struct Tail {
-    copies: Option<Copies>,
-    /// Of the tables, and of one pair, in flops of a matrix product that take the same time.
+    partitions: Option<Partitions>,
+    /// Of the tables, of one pair, and of one that the partitions leave.
     tables: f64,
     pair: f64,
 }
@@ -155,34 +148,50 @@ struct Tail {
 impl Tail {
     fn new(folded: &Folded, group: &Group) -> Self {
         let (n, m) = (folded.order(), folded.neurons());
-        let plain = Self {
-            copies: None,
+        let exact = 2.0 * (m * n) as f64;
+        let mut best = Self {
+            partitions: None,
             tables: 0.0,
-            pair: 2.0 * (m * n) as f64,
+            pair: exact,
         };
-        let copies = find_copies(folded);
-        let Some(merged) = Merged::new(folded, group, &copies) else {
-            return plain;
-        };
-        let step = (n * n).div_ceil(SAMPLE);
-        let sample: Vec<(Element, Element)> = (0..n * n)
-            .step_by(step)
-            .map(|pair| (Element((pair / n) as u16), Element((pair % n) as u16)))
-            .collect();
-        let decided = merged.decide(&sample);
-        let open = decided.iter().filter(|decided| decided.is_none()).count() as f64 / sample.len() as f64;
-        let (tables, pair) = merged.flops();
-        let tail = Self {
-            copies: Some(copies),
-            // The tables are made in float64, and every pair adds and compares its logits besides.
-            tables: 5e6 + 3.0 * tables as f64,
-            pair: pair as f64 + 40.0 * n as f64 + open * plain.pair,
-        };
-        if tail.cost(n * n) < WORTH_MERGING * plain.cost(n * n) {
-            tail
-        } else {
-            plain
+        if !matches!(folded.activation, Activation::Relu | Activation::Abs) {
+            return best;
         }
+        for inner in [Input::Left, Input::Right] {
+            let moved = Moved::new(folded, group, inner);
+            let mut tried: Vec<Partitions> = Vec::new();
+            for share in SHARES {
+                let partitions = moved.partitions(share * moved.most(), false);
+                if tried.contains(&partitions) {
+                    continue;
+                }
+                tried.push(partitions.clone());
+                for pointwise in [false, true] {
+                    let partitions = Partitions {
+                        pointwise,
+                        ..partitions.clone()
+                    };
+                    let Some(tier) = PartitionTier::new(folded, group, &partitions) else {
+                        continue;
+                    };
+                    let (tables, pair) = tier.cost();
+                    if tables + pair * (n * n) as f64 >= best.cost(n * n) {
+                        continue;
+                    }
+                    let left = tier.sample(SAMPLE);
+                    let tail = Self {
+                        partitions: Some(partitions),
+                        // The first pair that is evaluated exactly takes as long as many: the weights are rounded and packed.
+                        tables: tables + if left > 0.0 { 1e3 * (m * n) as f64 } else { 0.0 },
+                        pair: pair + left * exact,
+                    };
+                    if tail.cost(n * n) < best.cost(n * n) {
+                        best = tail;
+                    }
+                }
+            }
+        }
+        best
     }
 
     fn cost(&self, pairs: usize) -> f64 {
@@ -194,11 +203,11 @@ impl Tail {
     }
 }
 
-/// Merging must promise to save as much as this: what is promised is only an estimate.
-const WORTH_MERGING: f64 = 0.75;
+/// What partitions may change a logit by, as shares of the most that a neuron can.
+const SHARES: [f64; 10] = [0.5, 0.35, 0.25, 0.18, 0.12, 0.08, 0.05, 0.03, 0.02, 0.01];
 
-/// How many pairs show whether merging leaves many open.
-const SAMPLE: usize = 500;
+/// How many outer elements show what partitions leave open.
+const SAMPLE: usize = 32;
 
 /// How many sets of circuits are tried.
 const MOST_PLANS: usize = 6;
@@ -206,7 +215,10 @@ const MOST_PLANS: usize = 6;
 /// What a flop of a circuit's tables costs, in flops of a matrix product that take the same time.
 const TABLE_COST: f64 = 20.0;
 
-/// Proves the exact accuracy: orbit tier, then every logit of what it leaves.
+/// So few pairs are looked at one by one: the tables of other tiers would cost more.
+const FEW: usize = 64;
+
+/// Proves the exact accuracy: orbit tier, partition tier, then every logit of what they leave.
 ///
 /// # Errors
 /// If the circuits speak of neurons or points that do not exist.
@@ -221,126 +233,71 @@ pub fn cascade(
     plan: &Plan,
 ) -> Result<Outcome, OrbitError> {
     let n = folded.order();
-    let logits = Logits::new(network, folded, group);
-    if folded.activation != Activation::Relu || !plan.circuits.contains(&true) {
-        if plan.copies.is_none() {
-            let verification = brute::verify(network, folded, group);
+    let mut tiers = Tiers::default();
+    let (mut right, mut flops) = (0, 0);
+    let mut gaps = None;
+    if folded.activation == Activation::Relu && plan.circuits.contains(&true) {
+        let chosen = |i: usize| plan.circuits.get(i).copied().unwrap_or(false);
+        let tier = OrbitTier::with(folded, group, circuits, chosen)?;
+        let own = tier.gaps();
+        flops += tier.flops + tier.gap_flops();
+        tiers.gaps = own.proved(group);
+        let mut proved = tiers.gaps;
+        if n * n - proved <= FEW {
+            let left = own.left(group);
+            flops += left.len() as u64 * (tier.gap_flops() / n as u64 + 6 * n as u64);
+            let rest: Vec<_> = left.into_iter().filter(|&(x, y)| !proves(tier.margin(x, y))).collect();
+            tiers.tables = n * n - proved - rest.len();
+            proved += tiers.tables;
+            return Ok(finish((network, folded, group), rest, proved, flops, tiers));
+        }
+        right = proved;
+        gaps = Some(own);
+    }
+    // Laying out the tables costs about as much as evaluating a tenth of the pairs.
+    let worth = n * n - right > n * n / 16;
+    let partitions = plan.partitions.as_ref().filter(|_| worth);
+    let tier = partitions.and_then(|partitions| PartitionTier::new(folded, group, partitions));
+    let rest = match (tier, &gaps) {
+        (Some(tier), gaps) => {
+            let decided = tier.decide(gaps.as_ref());
+            tiers.partitions = decided.right + decided.wrong;
+            right += decided.right;
+            flops += decided.flops;
+            decided.rest
+        }
+        (None, Some(gaps)) => gaps.left(group),
+        (None, None) => {
+            tiers.exact = n * n;
             return Ok(Outcome {
-                verification,
-                tiers: Tiers {
-                    exact: n * n,
-                    ..Tiers::default()
-                },
+                verification: brute::verify(network, folded, group),
+                tiers,
             });
         }
-        let all = group.elements().flat_map(|x| group.elements().map(move |y| (x, y)));
-        let mut outcome = Outcome {
-            verification: Verification::new(n * n, 0, 0),
-            tiers: Tiers::default(),
-        };
-        let (right, flops) = evaluate(&logits, plan, all.collect(), &mut outcome.tiers);
-        outcome.verification = Verification::new(n * n, right, flops);
-        return Ok(outcome);
+    };
+    Ok(finish((network, folded, group), rest, right, flops, tiers))
+}
+
+/// Evaluates all logits of what the tiers leave.
+fn finish(
+    (network, folded, group): (&Network, &Folded, &Group),
+    rest: Vec<(Element, Element)>,
+    mut right: usize,
+    mut flops: u64,
+    mut tiers: Tiers,
+) -> Outcome {
+    let (n, m) = (folded.order(), folded.neurons());
+    tiers.exact = rest.len();
+    if !rest.is_empty() {
+        let decided = Brute::new(network, folded, group).decide(&rest);
+        right += decided.into_iter().filter(|&is_right| is_right).count();
+        flops += (2 * m * n * rest.len()) as u64;
     }
-    let chosen = |i: usize| plan.circuits.get(i).copied().unwrap_or(false);
-    let tier = OrbitTier::with(folded, group, circuits, chosen)?;
-    let gaps = tier.gaps();
-    let mut tiers = Tiers::default();
-    let gap_flops = tier.gap_flops();
-    let mut flops = tier.flops + gap_flops;
-    let outcome = |tiers: Tiers, right: usize, flops: u64| Outcome {
+    Outcome {
         verification: Verification::new(n * n, right, flops),
         tiers,
-    };
-    // Rows of which some pair is left.
-    let least_of_y = gaps
-        .of_y
-        .iter()
-        .fold(f64::INFINITY, |least, &v| if v >= least { least } else { v });
-    let left: Vec<Element> = group
-        .elements()
-        .filter(|&x| !proves(gaps.two_sided + gaps.of_x[x.index()] + least_of_y))
-        .collect();
-    let gaps = &gaps;
-    let undecided = |x: Element| group.elements().filter(move |&y| !proves(gaps.margin(x, y)));
-    let decided = |x: &Element| lanes::count_above(&gaps.of_y, -(gaps.two_sided + gaps.of_x[x.index()]));
-    let undecided_by_gaps: usize = left.iter().map(|x| n - decided(x)).sum();
-    tiers.gaps = n * n - undecided_by_gaps;
-    if undecided_by_gaps == 0 {
-        return Ok(outcome(tiers, n * n, flops));
     }
-    let (mut right, mut rest) = (tiers.gaps, Vec::new());
-    if undecided_by_gaps <= FEW {
-        for (x, y) in left.iter().flat_map(|&x| undecided(x).map(move |y| (x, y))) {
-            if proves(tier.margin(x, y)) {
-                tiers.tables += 1;
-                right += 1;
-            } else {
-                rest.push((x, y));
-            }
-        }
-        flops += undecided_by_gaps as u64 * (gap_flops / n as u64 + 6 * n as u64);
-    } else if let Some(scan) = Scan::new(&tier, gaps) {
-        let decide = |xs: &[Element], worth: Worth| {
-            let mut rows = Rows::new(&scan, gaps, &logits, worth);
-            xs.iter().for_each(|&x| rows.decide(x));
-            rows.decided
-        };
-        // The first rows show what the others are worth trying, and whether a second thread.
-        let (first, others) = left.split_at(left.len().min(4));
-        let first = decide(first, Worth::default());
-        let worth = first.worth();
-        let rows_of_a_task = if first.is_cheap() { TASK / n } else { 8 };
-        let others = others.par_chunks(rows_of_a_task.max(8)).map(|xs| decide(xs, worth));
-        for mut decided in others.collect::<Vec<_>>().into_iter().chain([first]) {
-            tiers.tables += decided.tables;
-            tiers.correct += decided.correct;
-            tiers.logits += decided.logits;
-            right += decided.right;
-            rest.append(&mut decided.rest);
-            flops += decided.flops as u64;
-        }
-    } else {
-        rest.extend(left.iter().flat_map(|&x| undecided(x).map(move |y| (x, y))));
-    }
-    let (of_rest, rest_flops) = evaluate(&logits, plan, rest, &mut tiers);
-    Ok(outcome(tiers, right + of_rest, flops + rest_flops))
 }
-
-/// Evaluates all logits of these pairs, with copies merged where they are many: how many are right, and the flops.
-fn evaluate(logits: &Logits, plan: &Plan, mut pairs: Vec<(Element, Element)>, tiers: &mut Tiers) -> (usize, u64) {
-    let (folded, group) = (logits.folded, logits.group);
-    let (n, m) = (folded.order(), folded.neurons());
-    let (mut right, mut flops) = (0, 0);
-    let copies = plan.copies.as_ref().filter(|_| pairs.len() >= 16 * n);
-    if let Some(merged) = copies.and_then(|copies| Merged::new(folded, group, copies)) {
-        let decided = merged.decide(&pairs);
-        let (tables, pair) = merged.flops();
-        flops += tables + pair * pairs.len() as u64;
-        right += decided.iter().filter(|&&decided| decided == Some(true)).count();
-        let open = pairs.iter().zip(&decided).filter(|(_, decided)| decided.is_none());
-        let open: Vec<_> = open.map(|(&pair, _)| pair).collect();
-        tiers.merged += pairs.len() - open.len();
-        pairs = open;
-    }
-    tiers.exact += pairs.len();
-    flops += (2 * m * n * pairs.len()) as u64;
-    if !pairs.is_empty() {
-        right += logits
-            .brute()
-            .decide(&pairs)
-            .into_iter()
-            .filter(|&is_right| is_right)
-            .count();
-    }
-    (right, flops)
-}
-
-/// So few pairs are looked at one by one: laying out the tables for whole rows would cost more.
-const FEW: usize = 64;
-
-/// Pairs that one task decides where additions suffice: fewer would not pay for waking a thread.
-const TASK: usize = 1 << 16;
 
 /// Proves what the explanation alone proves: orbit tier, then its tables at every z, then logits in a few irreps. No
 /// logit but the correct one is evaluated exactly. Bounds the loss as well.
@@ -364,7 +321,7 @@ pub fn explained_by<'a>(
     circuits: &Circuits,
     mut spectral: impl FnMut(usize) -> Option<SpectralTier<'a>>,
 ) -> Result<Outcome, OrbitError> {
-    let (n, m) = (folded.order(), folded.neurons());
+    let n = folded.order();
     let mut tiers = Tiers::default();
     let (mut bounds, mut flops);
     if folded.activation == Activation::Relu {
@@ -372,7 +329,7 @@ pub fn explained_by<'a>(
         let logits = LogitBounds::new(folded);
         let gaps = tier.gaps();
         bounds = margins(group, &tier, &gaps, &logits);
-        flops = tier.flops + tier.gap_flops() + (4 * (m + n) * n * n) as u64;
+        flops = tier.flops + tier.gap_flops() + (4 * (folded.neurons() + n) * n * n) as u64;
         tiers.correct = bounds.iter().filter(|&&margin| proves(margin)).count();
     } else {
         bounds = Array2::from_elem((n, n), f64::NEG_INFINITY);

@@ -15,7 +15,11 @@ pub(super) const BLOCK: usize = 24;
 /// 16 logits, or one neuron's weights to them; a cache line.
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
-pub(super) struct Line([f32; 16]);
+pub(super) struct Line(pub(super) [f32; 16]);
+
+impl Line {
+    pub(super) const ZERO: Self = Self([0.0; 16]);
+}
 
 /// Which vectors the machine has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,8 +54,6 @@ pub(super) struct Row<'a> {
     pub(super) right: &'a [f32],
     /// The correct column.
     pub(super) correct: usize,
-    /// What is added to the logits besides: two rows of [`Kernel::lines`].
-    pub(super) added: Option<[&'a [Line]; 2]>,
 }
 
 /// The unembedding and bias, packed.
@@ -68,10 +70,10 @@ pub(super) struct Kernel {
 
 /// The memory of one thread.
 pub(super) struct Scratch {
-    /// `[BLOCK, neurons]`.
-    hidden: Vec<f32>,
-    /// `[BLOCK, padded]`.
-    logits: Vec<Line>,
+    /// `[rows, neurons]`.
+    pub(super) hidden: Vec<f32>,
+    /// `[rows, padded]`.
+    pub(super) logits: Vec<Line>,
 }
 
 impl Kernel {
@@ -106,22 +108,15 @@ impl Kernel {
     }
 
     pub(super) fn scratch(&self) -> Scratch {
-        Scratch {
-            hidden: vec![0.0; BLOCK * self.neurons],
-            logits: vec![Line([0.0; 16]); BLOCK * self.padded / 16],
-        }
+        self.scratch_of(BLOCK)
     }
 
-    /// A row of n numbers in whole lines.
-    pub(super) fn lines(&self, row: &[f64]) -> impl Iterator<Item = Line> {
-        (0..self.padded).step_by(16).map(|start| {
-            let end = row.len().min(start + 16);
-            let mut line = Line([0.0; 16]);
-            for (target, &value) in line.0.iter_mut().zip(&row[start..end]) {
-                *target = value as f32;
-            }
-            line
-        })
+    /// Memory for so many rows.
+    pub(super) fn scratch_of(&self, rows: usize) -> Scratch {
+        Scratch {
+            hidden: vec![0.0; rows * self.neurons],
+            logits: vec![Line::ZERO; rows * self.padded / 16],
+        }
     }
 
     /// The correct logit and its largest rival for each row.
@@ -182,34 +177,82 @@ impl Kernel {
         for (hidden, row) in scratch.hidden.chunks_exact_mut(self.neurons).zip(rows.clone()) {
             activate(activation, hidden, row.left, row.right);
         }
-        // Rows of the last tile beyond `count` hold an earlier block's activations; their logits are not read.
-        let tiled = count.next_multiple_of(ROWS);
-        for start in (0..self.padded).step_by(PANEL) {
-            let width = PANEL.min(self.padded - start);
-            let panel = &self.unembed[start / 16 * self.neurons..][..width / 16 * self.neurons];
-            for row in (0..tiled).step_by(ROWS) {
-                let mut column = 0;
-                while column + WIDE * V::LANES <= width {
-                    self.tile::<V, ROWS, WIDE>(scratch, panel, start, width, row, column);
-                    column += WIDE * V::LANES;
-                }
-                while column + 2 * V::LANES <= width {
-                    self.tile::<V, ROWS, 2>(scratch, panel, start, width, row, column);
-                    column += 2 * V::LANES;
-                }
-                if column < width {
-                    self.tile::<V, ROWS, 1>(scratch, panel, start, width, row, column);
-                }
-            }
-        }
+        self.multiply::<V, ROWS, WIDE>(scratch, count);
         let lines = self.padded / 16;
         for ((logits, row), margin) in scratch.logits.chunks_exact_mut(lines).zip(rows).zip(margins) {
-            if let Some([of_x, of_y]) = row.added {
-                add::<V>(logits, of_x, of_y);
-            }
             let logit = &mut logits[row.correct / 16].0[row.correct % 16];
             let correct = std::mem::replace(logit, f32::NEG_INFINITY);
             *margin = (correct, largest::<V>(logits));
+        }
+    }
+
+    /// Logits of the first `rows` rows of `scratch`, whose hidden activations the caller has put there; in
+    /// [`Scratch::logits`].
+    pub(super) fn logits(&self, scratch: &mut Scratch, rows: usize) {
+        match self.vectors {
+            // Sound: the features were detected.
+            #[cfg(target_arch = "x86_64")]
+            Vectors::Avx512 => unsafe { self.logits_avx512(scratch, rows) },
+            #[cfg(target_arch = "x86_64")]
+            Vectors::Avx2 => unsafe { self.logits_avx2(scratch, rows) },
+            Vectors::Portable => self.multiply::<portable::Vector, 2, 2>(scratch, rows),
+        }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx512f,fma")]
+    fn logits_avx512(&self, scratch: &mut Scratch, rows: usize) {
+        self.multiply::<x86::Avx512, 6, 4>(scratch, rows);
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2,fma")]
+    fn logits_avx2(&self, scratch: &mut Scratch, rows: usize) {
+        self.multiply::<x86::Avx2, 6, 2>(scratch, rows);
+    }
+
+    /// `logits = bias + hidden * unembed` for the first `count` rows of the scratch.
+    #[inline(always)]
+    fn multiply<V: Vector, const ROWS: usize, const WIDE: usize>(&self, scratch: &mut Scratch, count: usize) {
+        for start in (0..self.padded).step_by(PANEL) {
+            let width = PANEL.min(self.padded - start);
+            let panel = &self.unembed[start / 16 * self.neurons..][..width / 16 * self.neurons];
+            let mut row = 0;
+            while row + ROWS <= count {
+                self.tiles::<V, ROWS, WIDE>(scratch, panel, start, width, row);
+                row += ROWS;
+            }
+            while row + 2 <= count {
+                self.tiles::<V, 2, WIDE>(scratch, panel, start, width, row);
+                row += 2;
+            }
+            if row < count {
+                self.tiles::<V, 1, WIDE>(scratch, panel, start, width, row);
+            }
+        }
+    }
+
+    /// The logits of `ROWS` rows from `row` and all columns of the panel.
+    #[inline(always)]
+    fn tiles<V: Vector, const ROWS: usize, const WIDE: usize>(
+        &self,
+        scratch: &mut Scratch,
+        panel: &[Line],
+        start: usize,
+        width: usize,
+        row: usize,
+    ) {
+        let mut column = 0;
+        while column + WIDE * V::LANES <= width {
+            self.tile::<V, ROWS, WIDE>(scratch, panel, start, width, row, column);
+            column += WIDE * V::LANES;
+        }
+        while column + 2 * V::LANES <= width {
+            self.tile::<V, ROWS, 2>(scratch, panel, start, width, row, column);
+            column += 2 * V::LANES;
+        }
+        if column < width {
+            self.tile::<V, ROWS, 1>(scratch, panel, start, width, row, column);
         }
     }
 
@@ -257,7 +300,7 @@ impl Kernel {
 
 /// `hidden = act(left + right)`.
 #[inline(always)]
-fn activate(activation: Activation, hidden: &mut [f32], left: &[f32], right: &[f32]) {
+pub(super) fn activate(activation: Activation, hidden: &mut [f32], left: &[f32], right: &[f32]) {
     let inputs = hidden.iter_mut().zip(left.iter().zip(right));
     match activation {
         Activation::Relu => inputs.for_each(|(hidden, (left, right))| {
@@ -273,22 +316,6 @@ fn activate(activation: Activation, hidden: &mut [f32], left: &[f32], right: &[f
         Activation::Gelu => inputs.for_each(|(hidden, (left, right))| {
             *hidden = activation.apply(f64::from(left + right)) as f32;
         }),
-    }
-}
-
-/// `logits += of_x + of_y`.
-#[inline(always)]
-fn add<V: Vector>(logits: &mut [Line], of_x: &[Line], of_y: &[Line]) {
-    assert!(of_x.len() == logits.len() && of_y.len() == logits.len());
-    let length = logits.len() * 16;
-    let (logits, of_x, of_y) = (logits.as_mut_ptr(), of_x.as_ptr(), of_y.as_ptr());
-    for offset in (0..length).step_by(V::LANES) {
-        // Sound: all three have the same length, which is whole vectors.
-        unsafe {
-            let logit = logits.cast::<f32>().add(offset);
-            let added = V::load(of_x.cast::<f32>().add(offset)).plus(V::load(of_y.cast::<f32>().add(offset)));
-            V::load(logit).plus(added).store(logit);
-        }
     }
 }
 
@@ -323,7 +350,6 @@ trait Vector: Copy {
     unsafe fn splat(value: f32) -> Self;
     /// `self + a * b`, rounded once or twice.
     fn add_product(self, a: Self, b: Self) -> Self;
-    fn plus(self, other: Self) -> Self;
     fn max(self, other: Self) -> Self;
 }
 
@@ -354,10 +380,6 @@ mod x86 {
             unsafe { Self(_mm512_fmadd_ps(a.0, b.0, self.0)) }
         }
         #[inline(always)]
-        fn plus(self, other: Self) -> Self {
-            unsafe { Self(_mm512_add_ps(self.0, other.0)) }
-        }
-        #[inline(always)]
         fn max(self, other: Self) -> Self {
             unsafe { Self(_mm512_max_ps(self.0, other.0)) }
         }
@@ -383,10 +405,6 @@ mod x86 {
         #[inline(always)]
         fn add_product(self, a: Self, b: Self) -> Self {
             unsafe { Self(_mm256_fmadd_ps(a.0, b.0, self.0)) }
-        }
-        #[inline(always)]
-        fn plus(self, other: Self) -> Self {
-            unsafe { Self(_mm256_add_ps(self.0, other.0)) }
         }
         #[inline(always)]
         fn max(self, other: Self) -> Self {
@@ -416,10 +434,6 @@ mod portable {
         #[inline(always)]
         fn add_product(self, a: Self, b: Self) -> Self {
             Self(std::array::from_fn(|lane| self.0[lane] + a.0[lane] * b.0[lane]))
-        }
-        #[inline(always)]
-        fn plus(self, other: Self) -> Self {
-            Self(std::array::from_fn(|lane| self.0[lane] + other.0[lane]))
         }
         #[inline(always)]
         fn max(self, other: Self) -> Self {
@@ -486,7 +500,6 @@ mod tests {
                                 left: &left[part.clone()],
                                 right: &right[part],
                                 correct: (row * 5) % order,
-                                added: None,
                             }
                         });
                         let mut margins = vec![(0.0, 0.0); count];

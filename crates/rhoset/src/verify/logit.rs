@@ -73,24 +73,6 @@ impl LogitBounds {
         }
     }
 
-    /// An upper bound on `f(z | x, y)`; infinity where there is none.
-    pub fn upper(&self, x: Element, y: Element, z: Element) -> f64 {
-        let mut sum = [0.0];
-        logits(
-            self.row(&self.left, x),
-            &self.right,
-            &self.unembed,
-            std::iter::once((y, z)),
-            &mut sum,
-        );
-        let (logit, slack) = self.with_bias(sum[0], z);
-        if logit.is_finite() {
-            logit + slack
-        } else {
-            f64::INFINITY
-        }
-    }
-
     fn row<'a>(&self, matrix: &'a [f32], at: Element) -> &'a [f32] {
         &matrix[at.index() * self.neurons..(at.index() + 1) * self.neurons]
     }

@@ -12,12 +12,13 @@ mod kernel;
 mod lanes;
 pub mod logit;
 pub mod loss;
-pub mod merged;
 pub mod orbit;
+pub mod partition;
 pub mod rho_set;
 pub mod rounding;
 pub mod spectral;
 pub mod subject;
+mod units;
 
 use crate::network::{Activation, Embedding, Network};
 use std::time::Instant;

@@ -213,7 +213,7 @@ impl<'a> Subject<'a> {
 
     fn cascade(&self) -> Result<Proved, VerifierError> {
         let (network, folded, group, circuits) = (self.network, self.folded, self.group, self.circuits()?);
-        let plan = self.searched(|| Plan::new(network, folded, group, circuits))?;
+        let plan = self.searched(|| Plan::new(folded, group, circuits))?;
         let (outcome, seconds) = measure(|| cascade::cascade(network, folded, group, circuits, &plan));
         let margins = (network.activation == Activation::Relu)
             .then(|| cascade::orbit_margins(folded, group, circuits))

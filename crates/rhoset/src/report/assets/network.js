@@ -11,9 +11,8 @@ const tierText = {
   gaps: ["circuits: x and y alone", "var(--tier-1)"],
   tables: ["circuits: every z", "var(--tier-2)"],
   correct: ["circuits, correct logit evaluated", "var(--tier-7)"],
-  logits: ["the few logits in question", "var(--tier-6)"],
   spectral: ["irreps", "var(--tier-3)"],
-  merged: ["evaluated with copies merged", "var(--tier-8)"],
+  partitions: ["one input known by cosets", "var(--tier-8)"],
   exact: ["evaluated exactly", "var(--tier-4)"],
   undecided: ["not decided", "var(--tier-5)"],
 };

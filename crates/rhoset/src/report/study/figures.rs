@@ -525,9 +525,8 @@ impl Figures<'_> {
             "gaps",
             "tables",
             "correct",
-            "logits",
             "spectral",
-            "merged",
+            "partitions",
             "exact",
             "undecided",
         ];
@@ -556,8 +555,8 @@ impl Figures<'_> {
             "tiers",
             "Which tier of the cascade decides how many pairs",
             "Ours. The cheapest first: what x and y have each by themselves (gaps), the tables at every z (tables), the \
-             same with the correct logit evaluated (correct), the few logits that these leave in question (logits), a few \
-             irreps (spectral), every logit with copies of a neuron merged (merged), and every logit (exact)."
+             same with the correct logit evaluated (correct), a few irreps (spectral), every logit with one input known to each \
+             neuron by a coset (partitions), and every logit (exact)."
                 .into(),
             (
                 Axis::categories("network", self.records.iter().map(|record| shown(&record.network)).collect()),

@@ -17,13 +17,14 @@ mod scan;
 mod separable;
 
 pub use check::OrbitError;
-pub use scan::{Row, Scan};
+pub use scan::Scan;
 
 use self::kernels::Tables;
 use self::separable::{Separable, Side};
 use super::lanes;
 use super::rounding::UNIT;
 use crate::explain::circuit::{Circuit, Circuits, PointSet, centre};
+use crate::explain::partition::Input;
 use crate::group::{Element, Group};
 use crate::network::Folded;
 use ndarray::{Array2, ArrayView2};
@@ -61,13 +62,38 @@ pub struct Gaps {
 impl Gaps {
     /// A lower bound on the margin at (x, y); NaN or negative where nothing is proved.
     pub fn margin(&self, x: Element, y: Element) -> f64 {
-        self.two_sided + self.of_x[x.index()] + self.of_y[y.index()]
+        (self.two_sided + self.of_x[x.index()]) + self.of_y[y.index()]
+    }
+
+    /// What the other input must exceed, by its own gaps `[n]`, to be proved with this one.
+    pub fn limit(&self, outer: Element, inner: Input) -> (&[f64], f64) {
+        let (of_outer, of_inner) = match inner {
+            Input::Left => (&self.of_y, &self.of_x),
+            Input::Right => (&self.of_x, &self.of_y),
+        };
+        (of_inner, -(self.two_sided + of_outer[outer.index()]))
     }
 
     /// The number of pairs that this proves right.
     pub fn proved(&self, group: &Group) -> usize {
-        let proved = |x: Element| group.elements().filter(|&y| self.margin(x, y) > 0.0).count();
+        let proved = |x: Element| {
+            let (of_y, limit) = self.limit(x, Input::Right);
+            lanes::count_above(of_y, limit)
+        };
         group.elements().map(proved).sum()
+    }
+
+    /// The pairs that it leaves, by x.
+    pub fn left(&self, group: &Group) -> Vec<(Element, Element)> {
+        let mut left = Vec::new();
+        for x in group.elements() {
+            let (of_y, limit) = self.limit(x, Input::Right);
+            if lanes::count_above(of_y, limit) < of_y.len() {
+                let proved = |y: &Element| of_y[y.index()] > limit;
+                left.extend(group.elements().filter(|y| !proved(y)).map(|y| (x, y)));
+            }
+        }
+        left
     }
 }
 

@@ -32,16 +32,13 @@ pub struct Scan<'t> {
 }
 
 /// One x: its entries of the tables by w, and A by z.
-pub struct Row {
+struct Row {
     x: Element,
     /// `[n]`: the sum of T and T_R at w; minus infinity at the correct logit's.
     entries: Vec<f32>,
-    /// `[n]`: what A has besides its mean over x; the same less twice the slack, for bounds from below.
+    /// `[n]`: what A has besides its mean over x, and the most of it.
     upper: Vec<f32>,
-    lower: Vec<f32>,
     most: f32,
-    /// The tables' entry of the correct logit.
-    correct: f32,
     numbers: Vec<usize>,
     sum: Vec<f64>,
 }
@@ -104,19 +101,16 @@ impl<'t> Scan<'t> {
     }
 
     /// Prepares an x.
-    pub fn prepare(&self, x: Element, row: &mut Row) {
+    fn prepare(&self, x: Element, row: &mut Row) {
         let (tier, group) = (self.tier, self.tier.group);
         let n = group.order();
         row.x = x;
         tier.of_x.row(group, x, &mut row.sum, &mut row.numbers);
         lanes::add_scaled(&mut row.sum, -1.0, &self.mean);
-        row.most = bounds_of(
-            &row.sum,
-            (&tier.upper, &tier.lower),
-            self.rounding,
-            &mut row.upper,
-            &mut row.lower,
-        );
+        for (upper, value) in row.upper.iter_mut().zip(&row.sum) {
+            *upper = *value as f32 + self.rounding;
+        }
+        row.most = row.upper.iter().fold(f32::NEG_INFINITY, |most, &v| f32::max(most, v));
         let right = tier
             .tables
             .right
@@ -128,25 +122,11 @@ impl<'t> Scan<'t> {
         };
         row.entries.clear();
         row.entries.extend(group.elements().map(entry));
-        row.correct = std::mem::replace(&mut row.entries[x.index()], f32::NEG_INFINITY);
+        row.entries[x.index()] = f32::NEG_INFINITY;
     }
 
-    /// Lower bounds on `f(xy | x, y)` for all y, `[n]`, without evaluating it.
-    pub fn correct(&self, row: &Row, bounds: &mut [f32]) {
-        let group = self.tier.group;
-        let of_y = &self.of_y[row.x.index() * self.stride..][..self.stride];
-        for ((bound, z), of_y) in bounds.iter_mut().zip(group.row(row.x)).zip(of_y) {
-            *bound = row.correct + of_y + row.lower[z.index()];
-        }
-        if let Some(left) = &self.left {
-            let left = &left[group.identity().index() * self.stride..];
-            bounds.iter_mut().zip(left).for_each(|(bound, left)| *bound += left);
-        }
-    }
-
-    /// Calls `found(y, z, bound)` for every y and every wrong z whose upper bound reaches `floor[y]`, `[stride]`, which
-    /// `found` may raise; y at infinity are left out.
-    pub fn reaching(&self, row: &Row, floor: &mut [f32], mut found: impl FnMut(&mut f32, Element, Element, f32)) {
+    /// Raises `floor[y]`, `[stride]`, to the largest upper bound on a wrong logit; infinite floors beyond n stay.
+    fn raise(&self, row: &Row, floor: &mut [f32]) {
         let group = self.tier.group;
         let inverse = group.inv(row.x);
         // No entry below this reaches any y's floor.
@@ -180,8 +160,7 @@ impl<'t> Scan<'t> {
                 while reaching != 0 {
                     let k = reaching.trailing_zeros() as usize;
                     reaching &= reaching - 1;
-                    let y = here.start + k;
-                    found(&mut floor[y], Element(y as u16), images[k], bounds[k]);
+                    floor[here.start + k] = bounds[k];
                 }
             }
         }
@@ -201,7 +180,7 @@ impl<'t> Scan<'t> {
                 floor.clear();
                 floor.resize(n, f32::NEG_INFINITY);
                 floor.resize(self.stride, f32::INFINITY);
-                self.reaching(row, floor, |floor, _, _, bound| *floor = bound);
+                self.raise(row, floor);
                 bounds
                     .iter_mut()
                     .zip(&*floor)
@@ -209,11 +188,6 @@ impl<'t> Scan<'t> {
             },
         );
         bounds
-    }
-
-    /// n, rounded up to whole lanes.
-    pub fn stride(&self) -> usize {
-        self.stride
     }
 }
 
@@ -240,14 +214,12 @@ fn by_w(group: &Group, stride: usize, mut fill: impl FnMut(Element, &mut [f64]))
 
 impl Row {
     /// Memory for a group of this order.
-    pub fn new(order: usize) -> Self {
+    fn new(order: usize) -> Self {
         Self {
             x: Element(0),
             entries: Vec::with_capacity(order),
             upper: vec![0.0; order],
-            lower: vec![0.0; order],
             most: 0.0,
-            correct: 0.0,
             numbers: Vec::new(),
             sum: vec![0.0; order],
         }
@@ -314,26 +286,6 @@ fn least_difference(a: &[f32], b: &[f32]) -> f32 {
         }
     }
     least.into_iter().fold(f32::INFINITY, f32::min)
-}
-
-/// `sum` rounded up and `sum + minus - plus` rounded down, and the largest of the former.
-#[multiversion(targets("x86_64+avx512f+avx512vl+avx512dq+avx512bw", "x86_64+avx2"))]
-fn bounds_of(sum: &[f64], (plus, minus): (&[f64], &[f64]), rounding: f32, upper: &mut [f32], lower: &mut [f32]) -> f32 {
-    let mut most = [f32::NEG_INFINITY; LANES];
-    let numbers = sum.iter().zip(plus).zip(minus).zip(upper.iter_mut()).zip(lower);
-    for ((((sum, plus), minus), upper), lower) in numbers {
-        *upper = *sum as f32 + rounding;
-        *lower = (sum + (minus - plus)) as f32 - rounding;
-    }
-    let (blocks, rest) = upper.as_chunks::<LANES>();
-    for block in blocks {
-        for (most, &value) in most.iter_mut().zip(block) {
-            *most = if value > *most { value } else { *most };
-        }
-    }
-    rest.iter()
-        .chain(&most)
-        .fold(f32::NEG_INFINITY, |most, &v| f32::max(most, v))
 }
 
 /// A float32 number that is not below the value.
