@@ -170,6 +170,14 @@ fn a_tie_is_wrong_and_the_smallest_lead_is_right() {
     }
 }
 
+#[test]
+fn a_neuron_that_ties_with_a_bias_is_wrong_with_every_activation() {
+    for activation in ["relu", "abs", "linear", "square"] {
+        let proved = of_two_elements(activation, &[0.5, 0.5], &[0.5, 0.5], &[1.0, 0.0], &[0.0, 1.0]);
+        assert_eq!(proved["certified_pairs"], 0.0, "{activation}");
+    }
+}
+
 /// What is proved of a network over the group of order 2.
 fn of_two_elements(
     activation: &str,
