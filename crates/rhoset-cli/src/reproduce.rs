@@ -408,7 +408,8 @@ impl Study {
             if let Some(folder) = path.parent() {
                 std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
             }
-            write_whole(&path, bytes).with_context(|| path.display().to_string())
+            // The error names the file.
+            write_whole(&path, bytes).map_err(|error| anyhow::anyhow!("{error}"))
         };
         let mut censuses = Vec::new();
         for (group, records) in &self.groups {
@@ -478,6 +479,21 @@ impl Study {
 
     fn text(&self) -> String {
         let networks: usize = self.groups.iter().map(|(_, records)| records.len()).sum();
+        let share = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), percent);
+        let summaries: Vec<_> = (self.groups.iter())
+            .map(|(group, records)| (group.name(), Summary::of(records)))
+            .collect();
+        let proofs = summaries.iter().map(|(group, own)| {
+            vec![
+                (*group).to_owned(),
+                own.networks.to_string(),
+                share(own.accuracy),
+                own.perfect.to_string(),
+                share(own.proved_95.get("rho-set").copied()),
+                share(own.proved_95.get("explained").copied()),
+                share(own.relative_flops.get("cascade").copied()),
+            ]
+        });
         let header = [
             "group",
             "networks",
@@ -486,44 +502,43 @@ impl Study {
             "rho-set >= 95 %",
             "explained >= 95 %",
             "cascade flops",
-            "equivariance: random",
-            "original",
-            "idealised",
-            "R^2 left",
         ];
-        let rows = self.groups.iter().map(|(group, records)| {
-            let own = Summary::of(records);
-            let proved = |name: &str| {
-                own.proved_95
-                    .get(name)
-                    .map_or_else(|| "-".to_owned(), |share| percent(*share))
-            };
-            let flops = own.relative_flops.get("cascade").copied();
+        let proofs = table(&header, 1, proofs);
+        let measures = summaries.iter().map(|(group, own)| {
             vec![
-                group.name().to_owned(),
-                own.networks.to_string(),
-                own.accuracy.map_or_else(|| "-".to_owned(), percent),
-                own.perfect.to_string(),
-                proved("rho-set"),
-                proved("explained"),
-                flops.map_or_else(|| "-".to_owned(), percent),
+                (*group).to_owned(),
                 or_dash(own.equivariance.random),
                 or_dash(own.equivariance.original),
                 or_dash(own.equivariance.idealised),
                 r_squared(own.r_squared_left),
+                own.fully_explained.networks.to_string(),
+                r_squared(own.fully_explained.least_r_squared_left),
+                r_squared(own.fully_explained.least_r_squared_right),
             ]
         });
+        let header = [
+            "group",
+            "random",
+            "original",
+            "idealised",
+            "R^2 left",
+            "fully explained",
+            "R^2 left >=",
+            "R^2 right >=",
+        ];
+        let measures = table(&header, 1, measures);
         let plural = if networks == 1 { "" } else { "s" };
         let skipped = match self.skipped {
             0 => String::new(),
             count => format!(" ({count} of other groups left out)"),
         };
         format!(
-            "Studied {networks} network{plural}{skipped}; tables, figures and report.html are in {}.\n\n{}\n\nMedians over \
-             networks, but equivariance (spread of the correct logit along orbits) is the mean; flops are relative to brute \
-             force.\n",
+            "Studied {networks} network{plural}{skipped}; tables, figures and report.html are in {}.\n\n{proofs}\n\nMedians over \
+             networks; flops relative to brute force.\n\nBi-equivariance (mean spread of the correct logit along orbits) of \
+             random, original and idealised networks; R^2 of\nthe left embeddings (median), and the least of the networks \
+             that rho-sets explain fully ({} of the variance).\n{measures}\n",
             self.output.display(),
-            table(&header, 1, rows)
+            percent(FULLY),
         )
     }
 }
@@ -544,6 +559,19 @@ struct Summary {
     equivariance: Equivariance,
     /// Median R^2 of the left embeddings.
     r_squared_left: Option<f64>,
+    /// Networks whose idealised circuits have nearly all of the left functions' variance.
+    fully_explained: FullyExplained,
+}
+
+/// The share of the left functions' variance from which on a network is explained fully by rho-sets.
+const FULLY: f64 = 0.999;
+
+#[derive(serde::Serialize)]
+struct FullyExplained {
+    networks: usize,
+    /// The least R^2 of their left embeddings, and of their right ones.
+    least_r_squared_left: Option<f64>,
+    least_r_squared_right: Option<f64>,
 }
 
 #[derive(serde::Serialize)]
@@ -558,7 +586,8 @@ impl Summary {
         let median = |values: &mut dyn Iterator<Item = f64>| {
             let mut values: Vec<f64> = values.collect();
             values.sort_by(f64::total_cmp);
-            values.get(values.len().checked_sub(1)? / 2).copied()
+            let last = values.len().checked_sub(1)?;
+            Some((values[last / 2] + values[last.div_ceil(2)]) / 2.0)
         };
         let mean = |values: &mut dyn Iterator<Item = f64>| {
             let values: Vec<f64> = values.collect();
@@ -566,6 +595,8 @@ impl Summary {
         };
         let spread = |own: &rhoset::measure::BiEquivariance| (own.variation.left + own.variation.right) / 2.0;
         let measures = || records.iter().map(|record| &record.studied.measures);
+        let fits = measures().filter_map(|own| own.fit);
+        let fully: Vec<_> = fits.filter(|fit| fit.explained >= FULLY).collect();
         let mut proved_95 = std::collections::BTreeMap::new();
         let mut relative_flops = std::collections::BTreeMap::new();
         for verifier in VERIFIERS {
@@ -590,6 +621,11 @@ impl Summary {
                 idealised: mean(&mut measures().filter_map(|own| own.idealised_equivariance.as_ref().map(spread))),
             },
             r_squared_left: median(&mut measures().filter_map(|own| own.fit.map(|fit| fit.all.left))),
+            fully_explained: FullyExplained {
+                networks: fully.len(),
+                least_r_squared_left: fully.iter().map(|fit| fit.all.left).reduce(f64::min),
+                least_r_squared_right: fully.iter().map(|fit| fit.all.right).reduce(f64::min),
+            },
         }
     }
 }

@@ -114,6 +114,12 @@ fn a_study_of_given_networks_writes_tables_figures_and_page_and_goes_on_where_it
     assert!(s5["equivariance"]["random"].as_f64().unwrap() > 5.0);
     assert!(s5["equivariance"]["original"].as_f64().unwrap() < 0.06);
     assert!(s5["r_squared_left"].as_f64().unwrap() > 0.999);
+    let fully = &s5["fully_explained"];
+    assert_eq!(fully["networks"], 1);
+    assert_eq!(fully["least_r_squared_left"], s5["r_squared_left"]);
+    for said in ["fully explained", "R^2 left >=", "random", "idealised"] {
+        assert!(printed.contains(said), "{said}: {printed}");
+    }
 
     // Every figure of every group is there in both formats, with a reason where it has no data.
     for figure in about["figures"].as_array().unwrap() {

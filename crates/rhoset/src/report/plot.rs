@@ -347,11 +347,12 @@ impl<B: DrawingBackend> Painter<B> {
                         let centre = at_x(category as f64);
                         for (k, &value) in values.iter().enumerate() {
                             // The golden ratio spreads any number of points evenly.
-                            let aside = ((k as f64 * 0.618_034).fract() - 0.5) * width;
+                            let even = (k as f64 * 0.618_034).fract() - 0.5;
+                            let aside = if values.len() == 1 { 0.0 } else { even * width };
                             self.mark(style, centre + aside.round() as i32, at_y(value), 3, colour.mix(0.6))?;
                         }
                         values.sort_by(f64::total_cmp);
-                        let y = at_y(values[(values.len() - 1) / 2]);
+                        let y = (at_y(values[(values.len() - 1) / 2]) + at_y(values[values.len() / 2])) / 2;
                         let half = (width * 0.6).round() as i32;
                         self.line(&[(centre - half, y), (centre + half, y)], INK, 2)?;
                     }

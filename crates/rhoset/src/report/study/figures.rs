@@ -57,6 +57,14 @@ fn series(name: impl Into<String>, mark: Mark, points: Vec<(f64, f64)>) -> Serie
     }
 }
 
+/// An axis that shows these values whatever the data is.
+fn least_of(axis: Axis, values: (f64, f64)) -> Axis {
+    Axis {
+        least: Some(values),
+        ..axis
+    }
+}
+
 /// Each in the style of its place.
 fn styled(all: impl IntoIterator<Item = Series>) -> Vec<Series> {
     let each = all.into_iter().enumerate();
@@ -246,10 +254,7 @@ impl Figures<'_> {
                 .into(),
             (
                 Axis::linear("margin of the idealised network (logits)"),
-                Axis {
-                    least: Some((0.0, 0.0)),
-                    ..Axis::linear("bound on the error (logits)")
-                },
+                least_of(Axis::linear("bound on the error (logits)"), (0.0, 0.0)),
             ),
             all,
         );
@@ -327,7 +332,7 @@ impl Figures<'_> {
              over those in idealised circuits alone; after the R² of Wu et al. 2025, here about each neuron's mean. Lower is \
              better; networks near 1 are not explained by rho-sets. Bars are medians."
                 .into(),
-            (Axis::categories("tensors", columns.names), Axis::logarithmic("1 − R²")),
+            (Axis::categories("tensors", columns.names), least_of(Axis::logarithmic("1 − R²"), (0.1, 1.0))),
             vec![series("", Mark::Spread, columns.points)],
         );
         Self::absent_because(figure, "idealised tensors are defined for relu networks")
@@ -443,7 +448,10 @@ impl Figures<'_> {
                  network and irrep with at least {LEAST_NEURONS} neurons; after Wu et al. 2025, who set it against loss and \
                  norm: do networks whose a varies have learned less well? Values below 10⁻⁹ stand there."
             ),
-            (Axis::logarithmic("variance of a"), Axis::logarithmic(against)),
+            (
+                least_of(Axis::logarithmic("variance of a"), (1e-9, 1.0)),
+                Axis::logarithmic(against),
+            ),
             styled(all),
         );
         Self::absent_because(
