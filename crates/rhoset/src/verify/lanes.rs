@@ -139,64 +139,43 @@ pub(super) fn maximum(values: &[f64]) -> f64 {
         .fold(f64::NEG_INFINITY, |most, &v| if v > most { v } else { most })
 }
 
-/// The largest of `sum + upper` and the least of `sum + lower`, where `sum` adds up the rows of `pooled` numbered `at`.
-#[multiversion(targets("x86_64+avx512f+avx512vl+avx512dq", "x86_64+avx2"))]
-pub(super) fn range_of_rows(pooled: &[f64], at: &[usize], upper: &[f64], lower: &[f64]) -> (f64, f64) {
-    let n = upper.len();
-    let (mut most, mut least) = ([f64::NEG_INFINITY; 8], [f64::INFINITY; 8]);
-    let mut here = 0;
-    while here + 32 <= n {
-        let mut sum = [0.0; 32];
-        for &row in at {
-            let row = &pooled[row * n + here..row * n + here + 32];
-            for k in 0..32 {
-                sum[k] += row[k];
-            }
-        }
-        for part in 0..4 {
-            let sum: &[f64; 8] = sum[8 * part..][..8].try_into().expect("8 of 32");
-            widen_range(
-                sum,
-                &upper[here + 8 * part..],
-                &lower[here + 8 * part..],
-                &mut most,
-                &mut least,
-            );
-        }
-        here += 32;
-    }
-    while here + 8 <= n {
-        let mut sum = [0.0; 8];
-        for &row in at {
-            let row = &pooled[row * n + here..row * n + here + 8];
-            for k in 0..8 {
-                sum[k] += row[k];
-            }
-        }
-        widen_range(&sum, &upper[here..], &lower[here..], &mut most, &mut least);
-        here += 8;
-    }
-    let (mut high, mut low) = (f64::NEG_INFINITY, f64::INFINITY);
-    for k in 0..8 {
-        high = if most[k] > high { most[k] } else { high };
-        low = if least[k] < low { least[k] } else { low };
-    }
-    for z in here..n {
-        let sum: f64 = at.iter().map(|row| pooled[row * n + z]).sum();
-        high = high.max(sum + upper[z]);
-        low = low.min(sum + lower[z]);
-    }
-    (high, low)
-}
+/// Numbers of a block of [`range_of_rows`].
+pub(super) const RANGE: usize = 64;
 
-#[inline(always)]
-fn widen_range(sum: &[f64; 8], upper: &[f64], lower: &[f64], most: &mut [f64; 8], least: &mut [f64; 8]) {
-    let (upper, lower) = (&upper[..8], &lower[..8]);
-    for k in 0..8 {
-        let (high, low) = (sum[k] + upper[k], sum[k] + lower[k]);
-        most[k] = if high > most[k] { high } else { most[k] };
-        least[k] = if low < least[k] { low } else { least[k] };
+/// The largest of `sum + upper` and the least of `sum + lower`, where `sum` adds up the rows of `pooled` numbered `at`; rows
+/// of whole blocks.
+#[multiversion(targets("x86_64+avx512f+avx512vl+avx512dq", "x86_64+avx2"))]
+pub(super) fn range_of_rows(pooled: &[f32], at: &[usize], upper: &[f32], lower: &[f32]) -> (f32, f32) {
+    let stride = upper.len();
+    let (mut most, mut least) = ([f32::NEG_INFINITY; 16], [f32::INFINITY; 16]);
+    let bounds = upper.as_chunks::<RANGE>().0.iter().zip(lower.as_chunks::<RANGE>().0);
+    for (block, (upper, lower)) in bounds.enumerate() {
+        let mut sum = [0.0; RANGE];
+        for &row in at {
+            let row = &pooled[row * stride + block * RANGE..][..RANGE];
+            for k in 0..RANGE {
+                sum[k] += row[k];
+            }
+        }
+        for part in 0..RANGE / 16 {
+            for k in 0..16 {
+                let at = 16 * part + k;
+                let (high, low) = (sum[at] + upper[at], sum[at] + lower[at]);
+                most[k] = if high > most[k] { high } else { most[k] };
+                least[k] = if low < least[k] { low } else { least[k] };
+            }
+        }
     }
+    // Halving: a chain of comparisons would take longer than the sums.
+    let mut width = 8;
+    while width > 0 {
+        for k in 0..width {
+            most[k] = if most[k + width] > most[k] { most[k + width] } else { most[k] };
+            least[k] = if least[k + width] < least[k] { least[k + width] } else { least[k] };
+        }
+        width /= 2;
+    }
+    (most[0], least[0])
 }
 
 /// `values[z] = table[index[z]]`.

@@ -292,13 +292,13 @@ impl<'a> OrbitTier<'a> {
         (upper, lower): (&[f64], &[f64]),
     ) -> (Vec<f64>, f64) {
         let n = self.group.order();
-        let (mut row, mut numbers) = (vec![0.0; n], Vec::new());
+        let (mut row, mut ranges) = (vec![0.0; n], separable.ranges((upper, lower)));
         let mut largest = 0.0_f64;
         let gaps = self
             .group
             .elements()
             .map(|x| {
-                let (most, least) = separable.range(self.group, x, (upper, lower), &mut numbers);
+                let (most, least) = ranges.range(self.group, x);
                 largest = largest.max(most.abs()).max(least.abs());
                 let one_sided = table.map_or(0.0, |table| {
                     // w = z y^-1 (or x^-1 z) is wrong where it is not x (or y) itself.

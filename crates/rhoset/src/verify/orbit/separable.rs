@@ -6,6 +6,7 @@
 use crate::explain::circuit::PointSet;
 use crate::group::{Element, Group};
 use crate::verify::lanes;
+use crate::verify::rounding::{SINGLE_SUBNORMAL, SINGLE_UNIT};
 
 /// Which of the two factors of a product moves the points.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,16 +106,35 @@ impl<'a> Separable<'a> {
         mean
     }
 
-    /// The largest of A (or B) + upper and the least of A (or B) + lower over z.
-    pub(super) fn range(
-        &self,
-        group: &Group,
-        x: Element,
-        (upper, lower): (&[f64], &[f64]),
-        numbers: &mut Vec<usize>,
-    ) -> (f64, f64) {
-        self.number_rows(group, x, numbers);
-        lanes::range_of_rows(&self.pooled, numbers, upper, lower)
+    /// A + upper and A + lower (or B), to look at their ranges over z.
+    pub(super) fn ranges(&self, (upper, lower): (&[f64], &[f64])) -> RangesOverZ<'_> {
+        let terms = self.circuits.iter().map(|(_, present)| present.len()).sum::<usize>() as f64;
+        let most = terms * lanes::largest(&self.pooled) + lanes::largest(upper).max(lanes::largest(lower));
+        let n = self.order;
+        let stride = n.next_multiple_of(lanes::RANGE);
+        // What is beyond n widens no range.
+        let in_blocks = |rows: &[f64], beyond: f32| {
+            let mut single = vec![beyond; rows.len() / n * stride];
+            for (single, row) in single.chunks_exact_mut(stride).zip(rows.chunks_exact(n)) {
+                lanes::to_single(&mut single[..n], row);
+            }
+            single
+        };
+        let pooled = in_blocks(&self.pooled, 0.0);
+        let (upper, lower) = (in_blocks(upper, f32::NEG_INFINITY), in_blocks(lower, f32::INFINITY));
+        RangesOverZ {
+            of: self,
+            pooled,
+            upper,
+            lower,
+            // Sound: `terms` + 1 numbers are rounded once each, and their sums as often.
+            rounding: if most < f64::from(f32::MAX) / 4.0 {
+                2.0 * (terms + 4.0) * (2.0 * SINGLE_UNIT * most + SINGLE_SUBNORMAL)
+            } else {
+                f64::INFINITY
+            },
+            numbers: Vec::new(),
+        }
     }
 
     fn number_rows(&self, group: &Group, x: Element, numbers: &mut Vec<usize>) {
@@ -123,5 +143,24 @@ impl<'a> Separable<'a> {
             let moved = self.side.moved(points, group, x);
             numbers.extend(present.iter().map(|&(point, first)| first + usize::from(moved[point])));
         }
+    }
+}
+
+/// The rows of A or B in float32, with what bounds them from above and below.
+pub(super) struct RangesOverZ<'s> {
+    of: &'s Separable<'s>,
+    pooled: Vec<f32>,
+    upper: Vec<f32>,
+    lower: Vec<f32>,
+    rounding: f64,
+    numbers: Vec<usize>,
+}
+
+impl RangesOverZ<'_> {
+    /// Not less than the largest of A (or B) + upper, and not more than the least of A (or B) + lower, over z.
+    pub(super) fn range(&mut self, group: &Group, x: Element) -> (f64, f64) {
+        self.of.number_rows(group, x, &mut self.numbers);
+        let (most, least) = lanes::range_of_rows(&self.pooled, &self.numbers, &self.upper, &self.lower);
+        (f64::from(most) + self.rounding, f64::from(least) - self.rounding)
     }
 }
