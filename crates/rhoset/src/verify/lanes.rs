@@ -170,8 +170,16 @@ pub(super) fn range_of_rows(pooled: &[f32], at: &[usize], upper: &[f32], lower: 
     let mut width = 8;
     while width > 0 {
         for k in 0..width {
-            most[k] = if most[k + width] > most[k] { most[k + width] } else { most[k] };
-            least[k] = if least[k + width] < least[k] { least[k + width] } else { least[k] };
+            most[k] = if most[k + width] > most[k] {
+                most[k + width]
+            } else {
+                most[k]
+            };
+            least[k] = if least[k + width] < least[k] {
+                least[k + width]
+            } else {
+                least[k]
+            };
         }
         width /= 2;
     }
