@@ -231,3 +231,73 @@ impl Rows {
         1.25 * (self.count * (self.parts.len() + 3)) as f64 + 0.75 * n as f64 + 40.0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::group::spec;
+    use crate::network::Activation;
+    use ndarray::Array1;
+
+    /// Two neurons over S3 whose right functions are constant on the left cosets of a subgroup of order 2, one that
+    /// matters to no logit, and the subgroup.
+    fn network() -> (Folded, Group, Subgroup) {
+        let group = spec::parse("S3").unwrap();
+        let order_two = |g: &Element| *g != group.identity() && group.mul(*g, *g) == group.identity();
+        let subgroup = Subgroup::generated(&group, &[group.elements().find(order_two).unwrap()]);
+        let cosets = subgroup.left_cosets(&group);
+        let folded = Folded {
+            left: Array2::from_shape_fn((6, 3), |(x, i)| (x * (i + 1)) as f64),
+            right: Array2::from_shape_fn((6, 3), |(y, i)| {
+                [1.0, -2.0, 3.0][cosets.number(Element(y as u16))] * (i + 1) as f64
+            }),
+            unembed: Array2::from_shape_fn((3, 6), |(i, z)| if i < 2 { z as f64 - 2.0 } else { 0.0 }),
+            bias: Array1::zeros(6),
+            left_error: Array1::zeros(3),
+            right_error: Array1::zeros(3),
+            activation: Activation::Relu,
+        };
+        (folded, group, subgroup)
+    }
+
+    #[test]
+    fn cosets_are_found_where_functions_are_constant_on_them() {
+        let (folded, group, subgroup) = network();
+        let moved = Moved::new(&folded, &group, Input::Right);
+        let found = moved.partitions(1e-9, false);
+        assert!(found.fits(6, 3));
+        assert_eq!(found.parts.len(), 1, "one partition serves both");
+        assert_eq!(found.parts[0].neurons, [0, 1], "the third is left out");
+        for y in group.elements() {
+            for &h in subgroup.elements() {
+                let cell = |y: Element| found.parts[0].cells[y.index()];
+                assert_eq!(cell(y), cell(group.mul(y, h)));
+            }
+        }
+        let coarse = moved.partitions(2.0 * moved.most(), false);
+        assert!(coarse.parts.is_empty(), "a tolerance of everything leaves no neuron");
+        // The left functions take six values.
+        let left = Moved::new(&folded, &group, Input::Left).partitions(1e-9, false);
+        assert!(left.parts.iter().all(|part| part.cells.iter().max() == Some(&5)));
+    }
+
+    #[test]
+    fn what_is_no_partition_does_not_fit() {
+        let (folded, group, _) = network();
+        let good = Moved::new(&folded, &group, Input::Right).partitions(1e-9, false);
+        let spoilt = |spoil: &dyn Fn(&mut Partitions)| {
+            let mut partitions = good.clone();
+            spoil(&mut partitions);
+            partitions.fits(6, 3)
+        };
+        assert!(spoilt(&|_| ()));
+        assert!(!spoilt(&|p| p.parts[0].neurons.push(0)), "a neuron twice");
+        assert!(!spoilt(&|p| p.parts[0].neurons.push(3)), "no such neuron");
+        assert!(!spoilt(&|p| p.parts[0].neurons.clear()), "no neuron");
+        assert!(!spoilt(&|p| p.parts[0].cells[2] = 6), "more cells than elements");
+        assert!(!spoilt(&|p| p.parts[0].cells.truncate(5)), "an element without a cell");
+        assert!(!spoilt(&|p| p.tables.clear()), "a part in no table");
+        assert!(!spoilt(&|p| p.tables.push(vec![0])), "a part in two tables");
+        assert!(!spoilt(&|p| p.tables.push(Vec::new())), "a table of nothing");
+    }
+}
