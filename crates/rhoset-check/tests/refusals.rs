@@ -285,6 +285,18 @@ fn layers_are_read_in_every_layout_and_what_fits_none_is_refused() {
         proved(&[direct.as_slice(), &embeds].concat()),
         proved(&direct[..1]),
         proved(&embeds),
+        // Shapes that would fit: directly stored and a layer as well, and embeddings without a layer.
+        proved(
+            &[
+                direct.as_slice(),
+                &[matrix("linear_left", 1, &[1.0]), matrix("linear_right", 1, &[1.0])],
+            ]
+            .concat(),
+        ),
+        proved(&[
+            matrix("embed_left", 2, &[3.0, 5.0]),
+            matrix("embed_right", 2, &[-2.0, 1.0]),
+        ]),
         with(&two[..1]),
         with(&[two.as_slice(), &[matrix("linear", 2, of_left)]].concat()),
         with(&[matrix("linear", 3, &[1.0, 2.0, 3.0])]),

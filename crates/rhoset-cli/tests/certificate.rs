@@ -151,6 +151,9 @@ fn wrong_explanations_are_refused_at_the_entry() {
         *edited.pointer_mut(pointer).unwrap() = value;
         refused(edited.to_string().as_bytes(), message);
     }
+    let mut idle: Value = serde_json::from_slice(&original).unwrap();
+    idle["circuits"][1]["members"] = json!([]);
+    refused(idle.to_string().as_bytes(), "circuits[1].members: there are none");
     // Refused before anything of that many rows and columns is made of it.
     let mut wide: Value = serde_json::from_slice(&original).unwrap();
     wide["circuits"][1]["left_subspaces"][0] = json!(vec![vec![0.0; 200_000]; 1]);

@@ -111,6 +111,12 @@ pub enum ExplanationProblem {
         /// The index of the subgroup.
         cosets: usize,
     },
+    /// A circuit without a neuron: as many of them as a file has room for would fill the memory.
+    #[error("{entry}.members: there are none; leave out what explains no neuron")]
+    NoMembers {
+        /// Which circuit.
+        entry: String,
+    },
     /// A circuit larger than anything that pays.
     #[error("{entry}: sets of {left} and {right} points make tables that cost more than evaluating the network")]
     TooLarge {
@@ -440,6 +446,9 @@ impl CircuitFile {
                 left: a,
                 right: b,
             });
+        }
+        if self.members.is_empty() {
+            return Err(ExplanationProblem::NoMembers { entry: entry.into() });
         }
         let left = self.left.check(group, &format!("{entry}.left"))?;
         let right = self.right.check(group, &format!("{entry}.right"))?;
