@@ -3,11 +3,13 @@
 use ndarray::{Array1, Array2};
 use proptest::prelude::*;
 use rand::{RngExt, SeedableRng};
+use rhoset::explain::circuit::{CircuitOptions, find_circuits};
 use rhoset::explain::partition::{Input, Moved};
 use rhoset::group::spec;
 use rhoset::network::{Activation, Embedding, Network, evaluate};
 use rhoset::verify::brute::Brute;
 use rhoset::verify::logit::LogitBounds;
+use rhoset::verify::orbit::OrbitTier;
 use rhoset::verify::partition::PartitionTier;
 
 /// Left and right inputs about `2^inputs`, unembeddings about `2^unembed`, each neuron twice, once with the other sign.
@@ -64,6 +66,16 @@ proptest! {
             }
         }
         if !abs {
+            let options = CircuitOptions { tolerance: 0.5, ..CircuitOptions::default() };
+            let circuits = find_circuits(&folded, &group, options).unwrap();
+            if let Ok(tier) = OrbitTier::new(&folded, &group, &circuits) {
+                let left = tier.gaps().left(&group);
+                for (pair, truth) in pairs.iter().zip(&truth) {
+                    prop_assert!(*truth || left.contains(pair), "{pair:?} is wrong, proved by x and y alone");
+                }
+            }
+        }
+        if !abs {
             let bounds = LogitBounds::new(&folded);
             let all: Vec<_> = group.elements().collect();
             let mut correct = Vec::new();
@@ -76,6 +88,35 @@ proptest! {
                     let tolerance = 1e-12 * truth.abs() + 1e-300;
                     prop_assert!(bound <= truth + tolerance, "({x}, {y}): {truth}, claimed at least {bound}");
                 }
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_no_number_leaves_the_partition_tier_out() {
+    let group = spec::parse("S3").unwrap();
+    let good = network(6, 1, 0, 0, Activation::Relu).fold();
+    let partitions = Moved::new(&good, &group, Input::Right).partitions(0.0, true);
+    assert!(PartitionTier::new(&good, &group, &partitions).is_some());
+    for bad in [f64::NAN, f64::INFINITY, 1e300] {
+        for place in 0..4 {
+            let mut folded = good.clone();
+            match place {
+                0 => folded.left[[2, 3]] = bad,
+                1 => folded.right[[2, 3]] = bad,
+                2 => folded.unembed[[3, 2]] = bad,
+                _ => folded.bias[2] = bad,
+            }
+            for pointwise in [false, true] {
+                let partitions = rhoset::explain::partition::Partitions {
+                    pointwise,
+                    ..partitions.clone()
+                };
+                assert!(
+                    PartitionTier::new(&folded, &group, &partitions).is_none(),
+                    "{bad} at {place}"
+                );
             }
         }
     }

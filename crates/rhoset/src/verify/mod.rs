@@ -67,7 +67,7 @@ pub enum Verifier {
     Coset,
     /// Sound bounds from circuits and irreps; no logit but the correct one is evaluated.
     Explained,
-    /// The same, and the exact evaluation of what they leave undecided.
+    /// Circuits, then logits as sums over cells of one input, then the exact evaluation of what is left: [`cascade`].
     Cascade,
 }
 
