@@ -603,11 +603,8 @@ fn ticks(axis: &Axis, (low, high): (f64, f64), most: usize) -> Vec<(f64, String)
             let chosen = choices.into_iter().map(divided).find(|values| values.len() >= 4);
             match chosen {
                 Some(values) => {
-                    let small_or_large = low < 0.9e-3 || high > 1.1e5;
-                    let label = |v: f64| match small_or_large && (v.log10() - v.log10().round()).abs() < 1e-9 {
-                        true => power_of_ten(v.log10().round() as i32),
-                        false => number(v),
-                    };
+                    let plain = values.iter().all(|&v| is_plain(v));
+                    let label = |v: f64| if plain { shortest(v) } else { scientific(v) };
                     values.into_iter().map(|v| (v, label(v))).collect()
                 }
                 None => ticks(&Axis::linear(""), (low, high), most),
@@ -618,19 +615,37 @@ fn ticks(axis: &Axis, (low, high): (f64, f64), most: usize) -> Vec<(f64, String)
             let unit = 10f64.powf(raw.log10().floor());
             let step = [1.0, 2.0, 5.0, 10.0].map(|factor| factor * unit);
             let step = step.into_iter().find(|&step| step >= raw).unwrap_or(10.0 * unit);
-            let decimals = (-step.log10().floor()).clamp(0.0, 12.0) as usize;
             let first = (low / step).ceil() as i64;
-            (first..)
-                .map(|k| k as f64 * step)
-                .take_while(|&v| v <= high)
-                .take(4 * most)
-                .map(|v| match step.abs() {
-                    size if !(1e-6..1e6).contains(&size) => (v, number(v)),
-                    _ => (v, format!("{v:.decimals$}")),
-                })
-                .collect()
+            let values = (first..).map(|k| k as f64 * step).take_while(|&v| v <= high);
+            let values: Vec<f64> = values.take(4 * most).collect();
+            // All of an axis are multiples of one power of ten, 1 where the largest is short when written out.
+            let largest = values.iter().fold(0.0, |largest: f64, v| largest.max(v.abs()));
+            let plain = is_plain(largest) || (1.0..1e6).contains(&largest);
+            let exponent = if plain {
+                0
+            } else {
+                (largest.log10() + 1e-9).floor() as i32
+            };
+            let decimals = (exponent - (step.log10() + 1e-9).floor() as i32).clamp(0, 12) as usize;
+            let label = |v: f64| match (exponent, format!("{:.decimals$}", v / 10f64.powi(exponent))) {
+                (0, text) => text,
+                (_, _) if v == 0.0 => "0".to_owned(),
+                (_, text) => format!("{text}×{}", power_of_ten(exponent)),
+            };
+            values.into_iter().map(|v| (v, label(v))).collect()
         }
     }
+}
+
+/// Whether a number is short when it is written out.
+fn is_plain(value: f64) -> bool {
+    value == 0.0 || (0.9e-3..1.1e5).contains(&value.abs())
+}
+
+/// A number written out.
+fn shortest(value: f64) -> String {
+    let text = format!("{value:.6}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 /// 10 to a power as it is written: 1, 10, 10⁻⁵.
@@ -646,24 +661,13 @@ fn power_of_ten(exponent: i32) -> String {
     }
 }
 
-/// A number for an axis: plain where that is short, else with an exponent.
-fn number(value: f64) -> String {
-    let size = value.abs();
-    if size == 0.0 {
-        return "0".into();
+/// A number as a multiple of a power of ten: 10⁻⁵, 2×10⁻⁵.
+fn scientific(value: f64) -> String {
+    let exponent = (value.log10() + 1e-9).floor() as i32;
+    match shortest((value / 10f64.powi(exponent) * 1e3).round() / 1e3).as_str() {
+        "1" => power_of_ten(exponent),
+        digits => format!("{digits}×{}", power_of_ten(exponent)),
     }
-    if !(0.9e-3..1e5).contains(&size) {
-        let exponent = (size.log10() + 1e-9).floor() as i32;
-        let digits = value / 10f64.powi(exponent);
-        let power = power_of_ten(exponent);
-        return match (digits - digits.round()).abs() < 1e-6 {
-            true if digits.round() == 1.0 => power,
-            true => format!("{}×{power}", digits.round()),
-            false => format!("{digits:.1}×{power}"),
-        };
-    }
-    let text = format!("{value:.6}");
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 #[cfg(test)]
@@ -776,6 +780,48 @@ mod tests {
         assert_eq!(labels(100.0, 125.0), ["100", "105", "110", "115", "120", "125"]);
         assert_eq!(labels(4.5, 7.6), ["4.5", "5.0", "5.5", "6.0", "6.5", "7.0", "7.5"]);
         assert!(labels(1e-30, 1e30).len() <= 10);
+    }
+
+    #[test]
+    fn an_axis_has_one_style_of_numbers() {
+        let labels = |axis: Axis, low, high| -> Vec<String> {
+            let ticks = ticks(&axis, (low, high), 9);
+            ticks.into_iter().map(|(_, label)| label).collect()
+        };
+        let decades = ["2×10⁻⁴", "5×10⁻⁴", "10⁻³", "2×10⁻³", "5×10⁻³", "10⁻²", "2×10⁻²"];
+        assert_eq!(labels(Axis::logarithmic(""), 1.5e-4, 0.03), decades);
+        let within = ["1.0×10⁻⁵", "1.2×10⁻⁵", "1.4×10⁻⁵", "1.6×10⁻⁵", "1.8×10⁻⁵", "2.0×10⁻⁵"];
+        assert_eq!(labels(Axis::linear(""), 0.99e-5, 2.01e-5), within);
+        let below = ["0", "2×10⁻⁴", "4×10⁻⁴", "6×10⁻⁴", "8×10⁻⁴"];
+        assert_eq!(labels(Axis::linear(""), 0.0, 0.88e-3), below);
+        assert_eq!(
+            labels(Axis::linear(""), 0.0, 1.7e-3)[..3],
+            ["0.0000", "0.0005", "0.0010"]
+        );
+        for (low, high) in [
+            (0.8e-3, 3e-3),
+            (2e-4, 20.0),
+            (5e4, 2e5),
+            (5e3, 3e6),
+            (0.9999999, 1.0),
+            (1e7, 1e7 + 1.0),
+        ] {
+            for axis in [Axis::linear(""), Axis::logarithmic("")] {
+                let labels = labels(axis, low, high);
+                let raised = |label: &&String| label.contains(|c| "⁰¹²³⁴⁵⁶⁷⁸⁹".contains(c));
+                let powers = labels.iter().filter(raised).count();
+                let either = labels
+                    .iter()
+                    .filter(|label| ["0", "1", "10"].contains(&label.as_str()))
+                    .count();
+                assert!(
+                    powers == 0 || powers + either == labels.len(),
+                    "{low} {high}: {labels:?}"
+                );
+                let all: std::collections::BTreeSet<_> = labels.iter().collect();
+                assert_eq!(all.len(), labels.len(), "{labels:?}");
+            }
+        }
     }
 
     #[test]

@@ -16,14 +16,15 @@ function ticks(from, to, log, most = 6) {
   return marks;
 }
 
-function tickText(value, log) {
-  if (log && value > 0) {
-    const exponent = Math.round(Math.log10(value));
-    if (Math.abs(Math.log10(value) - exponent) < 1e-6 && (exponent > 4 || exponent < -2)) {
-      return "10" + String(exponent).replace(/[-0-9]/g, (c) => "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"["-0123456789".indexOf(c)]);
-    }
-  }
-  return digits(value);
+/** Labels of an axis, all in one style: powers of ten, or multiples of one of them where numbers written out are long. */
+function tickTexts(marks, log) {
+  const power = (exponent) => (exponent === 0 ? "1" : exponent === 1 ? "10" : "10" + String(exponent).replace(/[-0-9]/g, (c) => "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"["-0123456789".indexOf(c)]));
+  const exponents = marks.map((mark) => Math.log10(mark));
+  const decades = log && exponents.every((exponent) => Math.abs(exponent - Math.round(exponent)) < 1e-6);
+  if (decades && exponents.some((exponent) => exponent > 4.5 || exponent < -2.5)) return exponents.map((exponent) => power(Math.round(exponent)));
+  const most = Math.max(...marks.map(Math.abs));
+  const shared = most && (most >= 1e5 || most < 1e-2) ? Math.floor(Math.log10(most) + 1e-9) : 0;
+  return marks.map((mark) => String(Number((mark / 10 ** shared).toPrecision(3))) + (shared && mark ? "×" + power(shared) : ""));
 }
 
 /** Axes. `x` and `y`: { from, to, log, label, text }. Gives the picture and the scales. */
@@ -37,12 +38,17 @@ function axes(width, height, x, y, name) {
   const X = scale(x, margin.left, width - margin.right);
   const Y = scale(y, height - margin.bottom, margin.top);
   const picture = svg("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": name });
-  for (const mark of ticks(y.from, y.to, y.log, Math.max(2, Math.floor(height / 48)))) {
+  const labelled = ({ from, to, log, text }, most) => {
+    const marks = ticks(from, to, log, most);
+    const texts = text ? marks.map((mark) => text(mark)) : tickTexts(marks, log);
+    return marks.map((mark, i) => [mark, texts[i]]);
+  };
+  for (const [mark, text] of labelled(y, Math.max(2, Math.floor(height / 48)))) {
     picture.append(svg("line", { class: "tick", x1: margin.left, x2: width - margin.right, y1: Y(mark), y2: Y(mark) }),
-      svg("text", { x: margin.left - 8, y: Y(mark) + 4, "text-anchor": "end" }, (y.text ?? tickText)(mark, y.log)));
+      svg("text", { x: margin.left - 8, y: Y(mark) + 4, "text-anchor": "end" }, text));
   }
-  for (const mark of ticks(x.from, x.to, x.log, Math.max(2, Math.floor(width / 80)))) {
-    picture.append(svg("text", { x: X(mark), y: height - margin.bottom + 18, "text-anchor": "middle" }, (x.text ?? tickText)(mark, x.log)),
+  for (const [mark, text] of labelled(x, Math.max(2, Math.floor(width / 80)))) {
+    picture.append(svg("text", { x: X(mark), y: height - margin.bottom + 18, "text-anchor": "middle" }, text),
       svg("line", { class: "axis", x1: X(mark), x2: X(mark), y1: height - margin.bottom, y2: height - margin.bottom + 4 }));
   }
   picture.append(svg("line", { class: "axis", x1: margin.left, x2: width - margin.right, y1: height - margin.bottom, y2: height - margin.bottom }));
