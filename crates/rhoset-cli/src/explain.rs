@@ -1,7 +1,7 @@
 //! `rhoset explain FILE...`: how networks multiply, in terms of irreps, rho-sets and cosets.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::process::ExitCode;
 use std::time::Instant;
@@ -11,8 +11,8 @@ use rhoset::explain::account::{Account, SYMMETRIC, Side, Symmetry};
 use rhoset::explain::circuit::{CircuitOptions, Circuits, find_circuits};
 use rhoset::explain::idealised::Agreement;
 use rhoset::explain::{self, Explanation, Neuron, RhoSetExplanation};
-use rhoset::group::name::describe;
-use rhoset::group::{Element, Group, Subgroup};
+use rhoset::group::name::SubgroupNames;
+use rhoset::group::{Group, Subgroup};
 use rhoset::irrep::Irreps;
 use rhoset::network::Activation;
 use rhoset::verify::rho_set;
@@ -98,29 +98,8 @@ pub(crate) struct Explained {
     agreement: Agreement,
     /// The circuits as orbits and what they account for; none where the activation is not relu.
     orbits: Option<(Circuits, Account)>,
-    names: Names,
+    names: RefCell<SubgroupNames>,
     seconds: f64,
-}
-
-/// Names of subgroups, each looked for once.
-#[derive(Default)]
-struct Names {
-    known: RefCell<HashMap<Vec<Element>, String>>,
-}
-
-impl Names {
-    fn of(&self, group: &Group, subgroup: &Subgroup) -> String {
-        let mut known = self.known.borrow_mut();
-        if let Some(name) = known.get(subgroup.elements()) {
-            return name.clone();
-        }
-        let name = describe(group, subgroup);
-        // Conjugate subgroups have one name.
-        for conjugate in subgroup.conjugates(group) {
-            known.insert(conjugate.elements().to_vec(), name.clone());
-        }
-        name
-    }
 }
 
 /// Share of sampled pairs below which a network counts as one that never learned to multiply.
@@ -145,7 +124,7 @@ impl Explained {
             rho_sets: None,
             agreement,
             orbits,
-            names: Names::default(),
+            names: RefCell::default(),
             seconds: start.elapsed().as_secs_f64(),
         })
     }
@@ -158,7 +137,7 @@ impl Explained {
     }
 
     fn name(&self, subgroup: &Subgroup) -> String {
-        self.names.of(&self.input.group, subgroup)
+        self.names.borrow_mut().of(&self.input.group, subgroup)
     }
 }
 

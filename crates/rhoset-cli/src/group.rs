@@ -1,14 +1,13 @@
 //! `rhoset group SPEC`: what there is to know about a group.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::process::ExitCode;
 
 use comfy_table::{CellAlignment, Table, presets};
 use num_complex::Complex64;
 use rhoset::group::character::{Character, characters};
 use rhoset::group::lattice::{SubgroupClass, abelian_subgroup_count, subgroup_classes};
-use rhoset::group::name::{describe, identify};
+use rhoset::group::name::{SubgroupNames, identify};
 use rhoset::group::{ConjugacyClasses, Group, Subgroup, gap, spec};
 use rhoset::irrep::Irreps;
 use serde_json::json;
@@ -77,7 +76,7 @@ struct Report {
     /// None where there are too many.
     irreps: Option<Vec<NamedCharacter>>,
     /// Names of subgroups met so far: kernels repeat, and naming a large one takes time.
-    names: RefCell<HashMap<Subgroup, String>>,
+    names: RefCell<SubgroupNames>,
 }
 
 /// The exact character of an irrep, under the name that explanations use.
@@ -160,12 +159,7 @@ impl Report {
         if subgroup.order() == self.group.order() {
             return self.name.clone();
         }
-        let known = self.names.borrow().get(subgroup).cloned();
-        known.unwrap_or_else(|| {
-            let name = describe(&self.group, subgroup);
-            self.names.borrow_mut().insert(subgroup.clone(), name.clone());
-            name
-        })
+        self.names.borrow_mut().of(&self.group, subgroup)
     }
 
     fn json(&self) -> serde_json::Value {

@@ -238,7 +238,13 @@ proptest! {
         network.bias = Array1::from_shape_fn(6, |z| 0.1 * z as f64);
         let ideal = random_network(&group, 6, seed + 1).fold();
         let blocks = vec![vec![0, 2], vec![5], vec![]];
-        let measured = ablation::blocks(&network, &group, &blocks, Some(&ideal));
+        let measured = ablation::blocks(&network, &group, &blocks, Some(&ideal), &group.elements().collect::<Vec<_>>());
+        let at = |x| ablation::blocks(&network, &group, &blocks, Some(&ideal), &[x]);
+        let apart: Vec<_> = group.elements().map(at).collect();
+        for (b, all) in measured.iter().enumerate() {
+            let mean = apart.iter().map(|at| at[b].ablated.cross_entropy).sum::<f64>() / 6.0;
+            prop_assert!((mean - all.ablated.cross_entropy).abs() < 1e-12);
+        }
         for (block, losses) in blocks.iter().zip(measured) {
             let with = |change: &dyn Fn(&mut Folded)| {
                 let mut changed = network.clone();
@@ -266,6 +272,17 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn blocks_are_measured_at_every_x_but_in_large_groups() {
+    let spaced = |spec, blocks| ablation::spaced(&spec::parse(spec).expect("a group"), blocks);
+    for (spec, order, blocks) in [("S5", 120, 2000), ("S4", 24, 0), ("C1", 1, 5), ("S6", 720, 10)] {
+        assert_eq!(spaced(spec, blocks).len(), order, "{spec}");
+    }
+    let some = spaced("S6", 70);
+    assert_eq!(some.len(), 110);
+    assert!(some.is_sorted() && some.last().is_some_and(|x| x.index() > 700));
 }
 
 #[test]

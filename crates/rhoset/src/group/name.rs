@@ -4,6 +4,8 @@
 //! `Dic3`, `S4`), direct products (`A4xC2`), the other families (`SL(2,3)`, `S3wrC2`), semidirect products (`C5:C4`).
 //! A name, read as a spec, gives the group again; where no name is found it says `order-96 group`, which is no spec.
 
+use std::collections::HashMap;
+
 use super::family::{Family, Sign, prime_power};
 use super::isomorphism::{fingerprint, isomorphism};
 use super::lattice::{normal_subgroups, subgroup_classes};
@@ -13,6 +15,26 @@ use super::{Group, Subgroup, product};
 /// The name of a subgroup as a group of its own: `S4`, `C5:C4`, `C6xC2`; `1` for the trivial one.
 pub fn describe(group: &Group, subgroup: &Subgroup) -> String {
     identify(&subgroup.as_group(group))
+}
+
+/// Names of subgroups of one group, each looked for once: that takes long, and conjugate subgroups have one name.
+#[derive(Clone, Debug, Default)]
+pub struct SubgroupNames {
+    known: HashMap<Subgroup, String>,
+}
+
+impl SubgroupNames {
+    /// What [`describe`] says; `group` is the same every time.
+    pub fn of(&mut self, group: &Group, subgroup: &Subgroup) -> String {
+        if let Some(name) = self.known.get(subgroup) {
+            return name.clone();
+        }
+        let name = describe(group, subgroup);
+        for conjugate in subgroup.conjugates(group) {
+            self.known.insert(conjugate, name.clone());
+        }
+        name
+    }
 }
 
 /// The name of a group, from its table alone: `S4`, `C5:C4`, `C6xC2`; `1` for the trivial one.

@@ -8,7 +8,7 @@ use ndarray::ArrayView1;
 use serde::{Deserialize, Serialize};
 
 use crate::explain::Explanation;
-use crate::group::name::describe;
+use crate::group::name::SubgroupNames;
 use crate::group::{Cosets, Element, Group};
 use crate::network::Folded;
 
@@ -50,15 +50,16 @@ pub fn within(f: ArrayView1<f64>, cosets: &Cosets) -> f64 {
 
 /// Every neuron that is not dormant, on the cosets that its explanation names.
 pub fn of_neurons(network: &Folded, group: &Group, explanation: &Explanation) -> Vec<CosetShare> {
+    let mut names = SubgroupNames::default();
     (explanation.neurons.iter().enumerate())
         .filter(|(_, neuron)| !neuron.is_dormant())
         .map(|(i, neuron)| {
             let (h, k) = (&neuron.left_cosets.subgroup, &neuron.right_cosets.subgroup);
             CosetShare {
                 neuron: i,
-                left_subgroup: describe(group, h),
+                left_subgroup: names.of(group, h),
                 left: within(network.left.column(i), &h.right_cosets(group)),
-                right_subgroup: describe(group, k),
+                right_subgroup: names.of(group, k),
                 right: within(network.right.column(i), &k.left_cosets(group)),
             }
         })

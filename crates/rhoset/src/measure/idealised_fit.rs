@@ -32,7 +32,7 @@ pub fn in_place(
         .collect::<Result<Vec<Template>, _>>()?;
     let mean = |f: ArrayView1<f64>| f.sum() / f.len() as f64;
     let mut ideal = Folded {
-        left: Array2::from_shape_fn(network.left.dim(), |_| 0.0),
+        left: Array2::zeros(network.left.dim()),
         right: Array2::zeros(network.right.dim()),
         unembed: Array2::zeros(network.unembed.dim()),
         bias: Array1::zeros(network.order()),

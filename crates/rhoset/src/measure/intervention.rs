@@ -172,7 +172,9 @@ fn noisy(network: &Folded, group: &Group, noises: &[(f64, f64)], seed: u64) -> V
         })
         .collect();
     let total = |k: usize| sums.iter().fold(Sums::default(), |total, own| total.and(own[k]));
-    (0..noises.len()).map(|k| total(k).performance(group.order())).collect()
+    (0..noises.len())
+        .map(|k| total(k).performance(group.order().pow(2)))
+        .collect()
 }
 
 /// An intervention and its outcome.

@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 
+use multiversion::multiversion;
 use ndarray::{Array1, Array2, ArrayView1, Zip};
 use rayon::prelude::*;
 
@@ -109,24 +110,28 @@ pub fn margin(logits: ArrayView1<f64>, correct: Element) -> f64 {
 pub fn cross_entropy(logits: ArrayView1<f64>, correct: Element) -> f64 {
     let logits = logits.to_slice().map_or_else(|| logits.to_vec().into(), Cow::Borrowed);
     let largest = largest(&logits);
+    sum_of_exponentials(&logits, largest).ln() + largest - logits[correct.index()]
+}
+
+/// `sum over z of exp(logits[z] - largest)`.
+#[multiversion(targets("x86_64+avx512f+avx512vl+avx512dq", "x86_64+avx2"))]
+fn sum_of_exponentials(logits: &[f64], largest: f64) -> f64 {
     let mut sums = [0.0; LANES];
-    let chunks = logits.chunks_exact(LANES);
-    let mut total: f64 = (chunks.remainder().iter())
-        .map(|logit| (logit - largest).exp_of_nonpositive())
-        .sum();
+    let (chunks, rest) = logits.as_chunks::<LANES>();
     for chunk in chunks {
         for lane in 0..LANES {
             sums[lane] += (chunk[lane] - largest).exp_of_nonpositive();
         }
     }
-    total += sums.iter().sum::<f64>();
-    total.ln() + largest - logits[correct.index()]
+    let rest: f64 = rest.iter().map(|logit| (logit - largest).exp_of_nonpositive()).sum();
+    rest + sums.iter().sum::<f64>()
 }
 
 /// Sums and maxima that the compiler may keep side by side.
 const LANES: usize = 8;
 
 /// The largest number; minus infinity where there is none.
+#[multiversion(targets("x86_64+avx512f+avx512vl+avx512dq", "x86_64+avx2"))]
 fn largest(numbers: &[f64]) -> f64 {
     let mut largest = [f64::NEG_INFINITY; LANES];
     let chunks = numbers.chunks_exact(LANES);

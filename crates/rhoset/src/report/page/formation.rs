@@ -5,7 +5,8 @@ use std::cmp::Ordering;
 use serde::{Deserialize, Serialize};
 
 use crate::explain::{Explanation, RhoSet};
-use crate::group::{Element, Group, name};
+use crate::group::name::SubgroupNames;
+use crate::group::{Element, Group};
 use crate::irrep::Irreps;
 
 /// The circuits over one pair of rho-sets, their signs together.
@@ -48,6 +49,7 @@ impl Formation {
         pairs.sort_by_key(|(_, _, neurons)| std::cmp::Reverse(neurons.len()));
         pairs.truncate(MOST_PAIRS);
         let mut ordered: Vec<Option<Members>> = explanation.rho_sets.iter().map(|_| None).collect();
+        let mut names = SubgroupNames::default();
         let mut formations = Vec::new();
         for (left, right, neurons) in pairs {
             for index in [left, right] {
@@ -75,7 +77,7 @@ impl Formation {
             }
             formations.push(Self {
                 irrep: irreps.real()[sets[0].irrep].name().to_owned(),
-                stabilisers: sets.map(|set| name::describe(group, &set.stabiliser)),
+                stabilisers: sets.map(|set| names.of(group, &set.stabiliser)),
                 sizes: sets.map(RhoSet::size),
                 neurons: neurons.len(),
                 present,

@@ -6,8 +6,9 @@ use serde::Serialize;
 use super::heat::{HeatMap, base64};
 use super::projection::{axes, nearest_pairs};
 use super::short;
-use crate::explain::{Explanation, Place};
-use crate::group::{Cosets, Group, name};
+use crate::explain::{Explanation, Place, RhoSet};
+use crate::group::name::SubgroupNames;
+use crate::group::{Cosets, Group};
 use crate::irrep::Irreps;
 use crate::network::Folded;
 
@@ -208,10 +209,11 @@ impl Structure {
             HeatMap::new(active.iter().map(|&i| network.right.column(i))),
             HeatMap::new(active.iter().map(|&i| network.unembed.row(i))),
         ];
+        let mut names = SubgroupNames::default();
         Self {
             irreps: irreps_in_use(explanation, irreps),
             rho_sets: (explanation.rho_sets.iter().zip(&cosets))
-                .map(|(set, cosets)| picture(set, cosets, group, irreps))
+                .map(|(set, cosets)| picture(set, cosets, group, irreps, &mut names))
                 .collect(),
             circuits: (explanation.circuits.iter())
                 .map(|circuit| CircuitRow {
@@ -227,7 +229,7 @@ impl Structure {
                     spread: short(circuit.spread),
                 })
                 .collect(),
-            cosets: coset_rows(explanation, group),
+            cosets: coset_rows(explanation, group, &mut names),
             neurons,
             omitted,
             dormant,
@@ -262,7 +264,7 @@ fn irreps_in_use(explanation: &Explanation, irreps: &Irreps) -> Vec<IrrepUse> {
     explanation.families.iter().map(row).collect()
 }
 
-fn picture(set: &crate::explain::RhoSet, cosets: &Cosets, group: &Group, irreps: &Irreps) -> RhoSetPicture {
+fn picture(set: &RhoSet, cosets: &Cosets, group: &Group, irreps: &Irreps, names: &mut SubgroupNames) -> RhoSetPicture {
     let irrep = &irreps.real()[set.irrep];
     let vector = Array1::from(set.vector.clone());
     let representatives = cosets.representatives();
@@ -282,7 +284,7 @@ fn picture(set: &crate::explain::RhoSet, cosets: &Cosets, group: &Group, irreps:
     RhoSetPicture {
         irrep: irrep.name().to_owned(),
         dimension: irrep.dimension(),
-        stabiliser: name::describe(group, &set.stabiliser),
+        stabiliser: names.of(group, &set.stabiliser),
         antipodal: set.antipodal,
         near: set.members,
         cosine: short(set.cosine),
@@ -298,20 +300,11 @@ fn picture(set: &crate::explain::RhoSet, cosets: &Cosets, group: &Group, irreps:
     }
 }
 
-fn coset_rows(explanation: &Explanation, group: &Group) -> Vec<CosetRow> {
-    // Conjugate stabilisers have one name, which is slow to find.
-    let mut names = std::collections::HashMap::new();
-    let mut name = |subgroup: &crate::group::Subgroup| -> String {
-        let key = subgroup.elements().to_vec();
-        names
-            .entry(key)
-            .or_insert_with(|| name::describe(group, subgroup))
-            .clone()
-    };
+fn coset_rows(explanation: &Explanation, group: &Group, names: &mut SubgroupNames) -> Vec<CosetRow> {
     let mut rows: Vec<CosetRow> = Vec::new();
     for neuron in explanation.neurons.iter().filter(|neuron| !neuron.is_dormant()) {
         let (left, right) = (&neuron.left_cosets, &neuron.right_cosets);
-        let (h, k) = (name(&left.subgroup), name(&right.subgroup));
+        let (h, k) = (names.of(group, &left.subgroup), names.of(group, &right.subgroup));
         let share = (left.share + right.share) / 2.0;
         match rows.iter_mut().find(|row| row.left == h && row.right == k) {
             Some(row) => {
