@@ -17,7 +17,7 @@ pub(crate) struct ConvertArguments {
     #[command(flatten)]
     networks: NetworkArguments,
 
-    /// File to write for a single network; otherwise a directory, which receives one file per network.
+    /// File to write for a single network file; otherwise a directory, which receives one file per network.
     #[arg(short, long, value_name = "OUT")]
     out: PathBuf,
 
@@ -42,16 +42,15 @@ enum Target {
 
 pub(crate) fn run(arguments: ConvertArguments) -> anyhow::Result<ExitCode> {
     let networks = arguments.networks.load()?;
-    let to_directory = networks.len() > 1 || arguments.out.is_dir();
-    if to_directory
-        && arguments
-            .out
-            .extension()
-            .is_some_and(|extension| extension == "safetensors")
-    {
-        let several = "is a file's name, but there are several networks to write; name a directory";
-        ensure!(arguments.out.is_dir(), "{}: {several}", arguments.out.display());
-    }
+    let from_directory = arguments.networks.files.iter().any(|path| path.is_dir());
+    let to_directory = networks.len() > 1 || from_directory || arguments.out.is_dir();
+    let out = &arguments.out;
+    let is_file = || out.exists() || out.extension().is_some_and(|extension| extension == "safetensors");
+    ensure!(
+        !to_directory || out.is_dir() || !is_file(),
+        "{}: is a file's name, but several networks, or those of a directory, are written to a directory",
+        out.display()
+    );
     let mut failed = 0;
     let mut written = HashSet::new();
     let mut rows = Vec::new();

@@ -1,4 +1,4 @@
-//! One name for each group of a study or a report, whatever the files call it.
+//! One name for each group of a study or a report, whatever the files call it; and what is made of specs.
 //!
 //! A file's own name counts where it is a spec of the group in the file; else the table decides. Groups that are
 //! isomorphic have one name, so that networks over them stand together; the order of their labels is their own.
@@ -40,6 +40,18 @@ fn is_of(spec: &Spec, group: &Group) -> bool {
     // A name out of a file must neither read another file nor build a group of any size.
     let harmless = !matches!(spec, Spec::Table(_)) && matches!(spec.order(), Ok(Some(n)) if n == group.order() as u64);
     harmless && (spec.build()).is_ok_and(|named| isomorphism(&named, group).is_some())
+}
+
+/// The specs of a command line, each once: two trainings of one network would write to one directory.
+pub(crate) fn each_once(specs: &[String]) -> impl Iterator<Item = &String> {
+    (specs.iter().enumerate())
+        .filter(|(i, spec)| !specs[..*i].contains(spec))
+        .map(|(_, spec)| spec)
+}
+
+/// The name of a group's directory.
+pub(crate) fn directory(group: &str) -> String {
+    group.replace(['/', ':', ';', '\\'], "_")
 }
 
 #[cfg(test)]

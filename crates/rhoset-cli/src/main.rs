@@ -112,5 +112,6 @@ fn log(verbose: u8) {
         .with_writer(io::stderr)
         .with_ansi(io::stderr().is_terminal() && !no_colour)
         .with_target(false)
+        .without_time()
         .init();
 }

@@ -1,8 +1,8 @@
-//! The network files of a command line, each with its group: what `verify`, `explain`, `convert` and `report` start from.
+//! The networks of a command line, each with its group: what every command about networks starts from.
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, anyhow, ensure};
 use rayon::prelude::*;
 use rhoset::group::name::identify;
 use rhoset::group::spec::{self, Spec};
@@ -11,11 +11,14 @@ use rhoset::network::file::{self, LoadedNetwork};
 use rhoset::network::infer::InferredGroup;
 use rhoset::network::{Activation, Folded, Network, evaluate, infer};
 
+use crate::source::{self, Source};
+
 /// Which networks, and which group they are of.
 #[derive(Clone, clap::Args)]
 pub(crate) struct NetworkArguments {
-    /// Network files: safetensors, or PyTorch state dicts (`rhoset convert --help` lists the layouts).
-    #[arg(required = true, value_name = "FILE")]
+    /// Network files: safetensors, or PyTorch state dicts (`rhoset convert --help` lists the layouts). Of a directory, all
+    /// networks in it, by name, and those of finished runs (`rhoset train --out`).
+    #[arg(required = true, value_name = "FILE|DIR")]
     pub(crate) files: Vec<PathBuf>,
 
     /// Group of the networks: a spec such as S5 or C11:C5 (labels in the spec's order), or `infer` to recover group and
@@ -41,7 +44,8 @@ fn activation(name: &str) -> Result<Activation, String> {
 pub(crate) struct NetworkInput {
     /// The file, as given.
     pub(crate) path: PathBuf,
-    /// The file's name, with an index where it holds many networks: `runs.pt[3]`.
+    /// The end of the file's path that no other network has, or of the run's: its name, with an index where it holds many
+    /// networks: `runs.pt[3]`.
     pub(crate) name: String,
     /// The weights as stored.
     pub(crate) network: Network,
@@ -112,20 +116,41 @@ impl NetworkArguments {
         Self { files, ..self.clone() }
     }
 
-    /// Every network of every file in the order given, files read in parallel; an error in the place of each file or
-    /// network that is bad.
+    /// Every network of every file and directory in the order given, files read in parallel; an error in the place of each
+    /// file or network that is bad, and after them one for each directory without networks.
     ///
     /// # Errors
     /// Where the group asked for is bad, so that no network could be read.
     pub(crate) fn load(&self) -> anyhow::Result<Vec<anyhow::Result<NetworkInput>>> {
         let group = self.given_group()?;
-        let load = |path: &PathBuf| self.load_file(path, group.as_ref());
-        let networks: Vec<Vec<_>> = self.files.par_iter().map(load).collect();
-        let networks: Vec<_> = networks.into_iter().flatten().collect();
+        let (sources, without) = source::gather(&self.files);
+        let names = source::short_names(&sources);
+        let load = |(source, name): (&Source, &String)| self.load_source(source, name, group.as_ref());
+        let networks: Vec<Vec<_>> = sources.par_iter().zip(&names).map(load).collect();
+        let mut networks: Vec<_> = networks.into_iter().flatten().collect();
         for network in networks.iter().flatten() {
             network.warn();
         }
+        networks.extend(
+            without
+                .into_iter()
+                .map(|(path, error)| Err(anyhow!("{}: {error}", path.display()))),
+        );
         Ok(networks)
+    }
+
+    /// The networks of a file or run that is called `name`.
+    fn load_source(&self, source: &Source, name: &str, group: Option<&Group>) -> Vec<anyhow::Result<NetworkInput>> {
+        let path = match source.open() {
+            Ok((_, Some(path))) => path,
+            Ok((_, None)) => return vec![Err(anyhow!("{}: {}", source.path().display(), source::UNFINISHED))],
+            Err(error) => return vec![Err(error.into())],
+        };
+        let mut networks = self.load_file(&path, group);
+        for network in networks.iter_mut().flatten() {
+            network.name = network.name_under(name);
+        }
+        networks
     }
 
     /// The group of `--group SPEC` or `--table`; none where each file's own is meant, or `infer`.

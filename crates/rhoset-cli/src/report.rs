@@ -21,9 +21,9 @@ use crate::verify::Explainer;
 
 /// Make one self-contained HTML page about networks and runs.
 ///
-/// FILEs may be network files, directories of runs (rhoset train --out) and directories with either in them. The page
-/// works offline in any browser: an overview, and for each network its circuits to turn and look at, its neurons by
-/// coset, what each verifier proves, margins and errors, and for runs the training curves and checkpoints.
+/// The page works offline in any browser: an overview, and for each network its circuits to turn and look at, its neurons
+/// by coset, what each verifier proves, margins and errors, and for runs (rhoset train --out), finished or not, the training
+/// curves and checkpoints.
 #[derive(clap::Args)]
 pub(crate) struct ReportArguments {
     #[command(flatten)]
@@ -120,14 +120,7 @@ impl Making<'_> {
 
     /// Adds all networks of a file or run, as far as they can be read.
     fn add(&mut self, source: &Source, name: &str) -> anyhow::Result<()> {
-        let run = match source {
-            Source::Run(directory) => Some(Run::open(directory)?),
-            Source::File(_) => None,
-        };
-        let file = match (&run, source) {
-            (Some(run), _) => run.network(),
-            (None, source) => Some(source.path().to_owned()),
-        };
+        let (run, file) = source.open()?;
         let Some(file) = file else {
             let run = run.expect("files are there");
             let group = spec::parse(&run.config.group)?;

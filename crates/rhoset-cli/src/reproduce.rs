@@ -23,7 +23,7 @@ use rhoset::train::{Job, Outcome, TrainConfig, train_all};
 use rhoset::verify::subject::Subject;
 use serde_json::json;
 
-use crate::group_names::GroupNames;
+use crate::group_names::{GroupNames, directory, each_once};
 use crate::measure::{or_dash, percent, r_squared, table};
 use crate::network_input::{NetworkArguments, NetworkInput};
 use crate::source::{self, Source};
@@ -169,20 +169,21 @@ fn check_writable(output: &Path) -> anyhow::Result<()> {
     std::fs::remove_file(&trial).with_context(|| trial.display().to_string())
 }
 
-/// The groups asked for, by spec; those of `all` that need GAP only where it is there.
+/// The groups asked for, each once, by spec; those of `all` that need GAP only where it is there.
 fn groups(specs: &[String]) -> anyhow::Result<Vec<(String, Group)>> {
+    let by_all = |spec: &String| specs.iter().any(|own| own == "all") && !specs.contains(spec);
+    let named = specs.iter().flat_map(|spec| match spec.as_str() {
+        "all" => GROUPS.map(str::to_owned).to_vec(),
+        _ => vec![spec.clone()],
+    });
     let mut groups = Vec::new();
-    for text in specs {
-        if text != "all" {
-            groups.push((text.clone(), spec::parse(text)?));
-            continue;
-        }
-        for text in GROUPS {
-            match spec::parse(text) {
-                Ok(group) => groups.push((text.to_owned(), group)),
-                Err(error) if text.starts_with("SmallGroup") => eprintln!("note: {text} is left out: {error}"),
-                Err(error) => return Err(error.into()),
+    for text in each_once(&named.collect::<Vec<_>>()) {
+        match spec::parse(text) {
+            Ok(group) => groups.push((text.clone(), group)),
+            Err(error) if text.starts_with("SmallGroup") && by_all(text) => {
+                eprintln!("note: {text} is left out: {error}");
             }
+            Err(error) => return Err(error.into()),
         }
     }
     Ok(groups)
@@ -290,8 +291,10 @@ impl Study {
     }
 
     fn run_directory(&self, spec: &str, seed: u64) -> PathBuf {
-        let folder = spec.replace(['/', ':', ';', '\\'], "_");
-        self.output.join("runs").join(folder).join(format!("seed-{seed:03}"))
+        self.output
+            .join("runs")
+            .join(directory(spec))
+            .join(format!("seed-{seed:03}"))
     }
 
     /// Explains, verifies and measures every network.
@@ -311,18 +314,9 @@ impl Study {
 
     /// Adds every network of a file or run.
     fn add(&mut self, progress: &ProgressBar, source: &Source, name: &str) -> anyhow::Result<()> {
-        let (run, file) = match source {
-            Source::File(path) => (None, path.clone()),
-            Source::Run(directory) => {
-                let run = Run::open(directory)?;
-                let file = run
-                    .network()
-                    .context("the run is not finished; `rhoset train --resume` goes on with it")?;
-                (Some(run), file)
-            }
-        };
+        let (run, file) = source.open()?;
         let files = NetworkArguments {
-            files: vec![file],
+            files: vec![file.context(source::UNFINISHED)?],
             group: None,
             table: None,
             activation: None,
@@ -435,7 +429,7 @@ impl Study {
         let progress = terminal::progress(all.len(), "figures");
         let mut figure_names = Vec::new();
         for (group, figure) in all {
-            let folder = Path::new("figures").join(group.replace(['/', ':', ';', '\\'], "_"));
+            let folder = Path::new("figures").join(directory(group));
             let [svg, png] = ["svg", "png"].map(|format| folder.join(format!("{}.{format}", figure.name)));
             put(self.output.join(&svg), to_svg(&figure)?.as_bytes())?;
             put(self.output.join(&png), &to_png(&figure)?)?;

@@ -1,11 +1,11 @@
-//! What a report or a study is made of: network files and runs, found in directories, with names to tell them apart.
+//! What commands are given: network files and runs, found in directories, with names to tell them apart.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use rhoset::report::page::run::Run;
+use rhoset::report::page::run::{Run, RunFileError};
 
-/// A thing to report on.
+/// A network, or how one came to be.
 pub(crate) enum Source {
     File(PathBuf),
     Run(PathBuf),
@@ -17,7 +17,22 @@ impl Source {
             Self::File(path) | Self::Run(path) => path,
         }
     }
+
+    /// The run, of those; and the file of the network, which a run has when it is finished.
+    pub(crate) fn open(&self) -> Result<(Option<Run>, Option<PathBuf>), RunFileError> {
+        match self {
+            Self::File(path) => Ok((None, Some(path.clone()))),
+            Self::Run(directory) => {
+                let run = Run::open(directory)?;
+                let network = run.network();
+                Ok((Some(run), network))
+            }
+        }
+    }
 }
+
+/// What is said of a run without a network.
+pub(crate) const UNFINISHED: &str = "the run is not finished; `rhoset train --resume` goes on with it";
 
 /// Directories in directories, beyond which none are looked into.
 const DEEPEST: usize = 8;
@@ -67,8 +82,8 @@ fn search(directory: &Path, depth: usize, sources: &mut Vec<Source>) -> std::io:
     Ok(())
 }
 
-/// For each source the end of its path that no other has: of files the name at least, of runs the last two parts, since
-/// all have a `seed-000`.
+/// For each source the end of its path that no other path has: of files the name at least, of runs the last two parts,
+/// since all have a `seed-000`.
 pub(crate) fn short_names(sources: &[Source]) -> Vec<String> {
     let parts: Vec<Vec<String>> = (sources.iter())
         .map(|source| {
@@ -89,13 +104,13 @@ pub(crate) fn short_names(sources: &[Source]) -> Vec<String> {
         let names: Vec<String> = (parts.iter().zip(&lengths))
             .map(|(parts, length)| parts[parts.len() - length..].join("/"))
             .collect();
-        let mut counts = HashMap::<&str, usize>::new();
-        for name in &names {
-            *counts.entry(name).or_default() += 1;
+        let mut paths = HashMap::<&str, HashSet<&[String]>>::new();
+        for (name, parts) in names.iter().zip(&parts) {
+            paths.entry(name).or_default().insert(parts);
         }
         let mut grown = false;
         for (i, name) in names.iter().enumerate() {
-            if counts[name.as_str()] > 1 && lengths[i] < parts[i].len() {
+            if paths[name.as_str()].len() > 1 && lengths[i] < parts[i].len() {
                 lengths[i] += 1;
                 grown = true;
             }
@@ -139,6 +154,6 @@ mod tests {
         assert_eq!(short_names(&sources), expected);
         // The same one twice has the same name twice.
         let twice = [Source::File("a/b.pt".into()), Source::File("a/b.pt".into())];
-        assert_eq!(short_names(&twice), ["a/b.pt"; 2]);
+        assert_eq!(short_names(&twice), ["b.pt"; 2]);
     }
 }

@@ -13,6 +13,8 @@ use rhoset::group::{Group, spec};
 use rhoset::train::{Job, Outcome, Progress, RunError, Summary, TrainConfig, train_all};
 use serde_json::json;
 
+use crate::group_names::{directory, each_once};
+
 /// Train networks to multiply in a group.
 ///
 /// Settings come from a recipe, then the configuration file, then the options here. Each seed's run is kept in
@@ -195,7 +197,7 @@ fn configurations(arguments: &TrainArguments) -> anyhow::Result<Vec<TrainConfig>
     if arguments.group.is_empty() {
         return Ok(vec![TrainConfig::resolve(&layers)?]);
     }
-    let each = arguments.group.iter().map(|group| {
+    let each = each_once(&arguments.group).map(|group| {
         let mut layers = layers.clone();
         layers.push(toml::Table::from_iter([("group".to_owned(), group.as_str().into())]));
         Ok(TrainConfig::resolve(&layers)?)
@@ -212,7 +214,7 @@ fn new_jobs(arguments: &TrainArguments, out: &Path) -> anyhow::Result<Vec<Job>> 
     for config in configs {
         let group = spec::parse(&config.group)?;
         let folder = if several {
-            out.join(config.group.replace(['/', ':', ';'], "_"))
+            out.join(directory(&config.group))
         } else {
             out.to_owned()
         };

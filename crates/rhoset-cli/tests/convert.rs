@@ -201,7 +201,7 @@ fn nothing_is_overwritten_without_force() {
     );
     insta::assert_snapshot!(text(&output), @r"
     exit 2
-    error: several.safetensors: is a file's name, but there are several networks to write; name a directory
+    error: several.safetensors: is a file's name, but several networks, or those of a directory, are written to a directory
     ");
     // Nor the network itself.
     let output = convert(
@@ -228,8 +228,8 @@ fn two_networks_that_would_share_a_file_are_not_both_written() {
     insta::assert_snapshot!(text(&output), @r"
     exit 2
     Converted 1 network.
-     network     architecture  activation  group  neurons  accuracy  written to
-     network.pt  concat        relu        C4     5        25.00 %   out/network.safetensors
+     network       architecture  activation  group  neurons  accuracy  written to
+     a/network.pt  concat        relu        C4     5        25.00 %   out/network.safetensors
     error: b/network.pt: would be written to out/network.safetensors too, like an earlier network of that name; convert it by itself
     ");
 }

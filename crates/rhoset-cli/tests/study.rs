@@ -18,6 +18,11 @@ fn rhoset(folder: &Path, arguments: &[&str]) -> Command {
     command
 }
 
+/// What a command prints that succeeds.
+fn stdout(folder: &Path, arguments: &[&str]) -> Vec<u8> {
+    rhoset(folder, arguments).assert().success().get_output().stdout.clone()
+}
+
 fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
@@ -40,12 +45,7 @@ fn csv(path: &Path) -> Vec<Vec<String>> {
 #[test]
 fn a_sample_network_is_measured() {
     let folder = folder();
-    let output = rhoset(folder.path(), &["measure", S5])
-        .assert()
-        .success()
-        .get_output()
-        .stdout
-        .clone();
+    let output = stdout(folder.path(), &["measure", S5]);
     insta::assert_snapshot!(text(&output));
 }
 
@@ -71,12 +71,7 @@ fn measures_are_one_json_object_a_network() {
     assert_eq!(s5["interventions"].as_array().unwrap().len(), 9);
     // Other activations have no idealised tensors, and say so by null.
     let gelu = ["measure", S4, "--activation", "gelu", "--json"];
-    let output = rhoset(folder.path(), &gelu)
-        .assert()
-        .success()
-        .get_output()
-        .stdout
-        .clone();
+    let output = stdout(folder.path(), &gelu);
     let gelu: Value = serde_json::from_slice(&output).unwrap();
     assert_eq!(gelu["measures"]["fit"], Value::Null);
     assert!(lines[1]["measures"]["fit"].is_object());
@@ -87,12 +82,7 @@ fn a_study_of_given_networks_writes_tables_figures_and_page_and_goes_on_where_it
     let folder = folder();
     let study = folder.path().join("study");
     let arguments = ["reproduce", "paper", "--networks", S5, S4, "-o", "study"];
-    let first = rhoset(folder.path(), &arguments)
-        .assert()
-        .success()
-        .get_output()
-        .stdout
-        .clone();
+    let first = stdout(folder.path(), &arguments);
     let printed = text(&first);
     assert!(
         printed.starts_with("Studied 2 networks; tables, figures and report.html are in study.\n"),
@@ -166,12 +156,7 @@ fn a_study_of_given_networks_writes_tables_figures_and_page_and_goes_on_where_it
 
     // Again: the same, out of what was kept.
     let before = std::fs::read(study.join("results.parquet")).unwrap();
-    let second = rhoset(folder.path(), &arguments)
-        .assert()
-        .success()
-        .get_output()
-        .stdout
-        .clone();
+    let second = stdout(folder.path(), &arguments);
     assert_eq!(text(&second), printed);
     assert_eq!(std::fs::read(study.join("results.parquet")).unwrap(), before);
 }
@@ -187,6 +172,9 @@ fn a_study_trains_what_is_not_trained_yet() {
             "C5",
             "--group",
             "S3",
+            // Given twice, a group is trained once.
+            "--group",
+            "C5",
             "--seeds",
             seeds,
             "--epochs",
@@ -195,12 +183,7 @@ fn a_study_trains_what_is_not_trained_yet() {
             "out",
             "--json",
         ];
-        let output = rhoset(folder.path(), &arguments)
-            .assert()
-            .success()
-            .get_output()
-            .stdout
-            .clone();
+        let output = stdout(folder.path(), &arguments);
         serde_json::from_slice::<Value>(&output).unwrap()
     };
     let about = reproduce("1");
@@ -280,12 +263,7 @@ fn networks_of_isomorphic_groups_are_one_group_whatever_their_files_call_it() {
         "out",
         "--json",
     ];
-    let output = rhoset(folder.path(), &arguments)
-        .assert()
-        .success()
-        .get_output()
-        .stdout
-        .clone();
+    let output = stdout(folder.path(), &arguments);
     let about: Value = serde_json::from_slice(&output).unwrap();
     let groups = about["groups"].as_array().unwrap();
     assert_eq!(

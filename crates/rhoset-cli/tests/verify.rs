@@ -94,6 +94,85 @@ fn a_bad_file_does_not_stop_the_others() {
 }
 
 #[test]
+fn of_a_folder_all_networks_are_taken_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let in_folder = |arguments: &[&str], code: i32| {
+        let output = rhoset(arguments)
+            .current_dir(folder.path())
+            .assert()
+            .code(code)
+            .get_output()
+            .clone();
+        [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap())
+    };
+    std::fs::create_dir_all(folder.path().join("all/deeper")).unwrap();
+    for (from, to) in [
+        (S4, "all/b.safetensors"),
+        (A5, "all/deeper/b.safetensors"),
+        (S5, "all/a.safetensors"),
+    ] {
+        std::fs::copy(from, folder.path().join(to)).unwrap();
+    }
+    std::fs::write(folder.path().join("all/notes.txt"), "no network").unwrap();
+    in_folder(
+        &[
+            "train", "--group", "S3", "--epochs", "20", "--seeds", "0..2", "--out", "all/runs",
+        ],
+        0,
+    );
+    let unfinished = folder.path().join("all/runs/seed-001/network.safetensors");
+    std::fs::remove_file(unfinished).unwrap();
+
+    let [said, error] = in_folder(&["verify", "all", "--verifiers", "brute", "--json"], 2);
+    let names: Vec<String> = (rows(&said).iter())
+        .map(|row| row["network"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(
+        names,
+        [
+            "a.safetensors",
+            "all/b.safetensors",
+            "deeper/b.safetensors",
+            "runs/seed-000"
+        ]
+    );
+    let unfinished = "error: all/runs/seed-001: the run is not finished; `rhoset train --resume` goes on with it\n";
+    assert_eq!(error, unfinished);
+
+    // Certificates have the names of files and runs.
+    in_folder(
+        &[
+            "verify",
+            "all/runs",
+            "all/a.safetensors",
+            "--verifiers",
+            "brute",
+            "--certificate",
+            "proofs",
+        ],
+        2,
+    );
+    assert!(folder.path().join("proofs/seed-000.certificate.json").exists());
+    assert!(folder.path().join("proofs/a.certificate.json").exists());
+
+    std::fs::create_dir(folder.path().join("empty")).unwrap();
+    for command in ["verify", "measure", "explain"] {
+        let [said, error] = in_folder(&[command, "empty"], 2);
+        assert_eq!(said, "", "{command}");
+        let none = "error: empty: there is no network in this directory, and no run; networks are .safetensors, .pt and .pth \
+                    files, runs are what `rhoset train --out` writes\n";
+        assert_eq!(error, none, "{command}");
+        let [said, error] = in_folder(&[command, "all/deeper"], 0);
+        assert!(
+            said.contains("b.safetensors") && error.is_empty(),
+            "{command}: {said} {error}"
+        );
+    }
+    let [said, _] = in_folder(&["convert", "all/deeper", "-o", "converted"], 0);
+    assert!(said.contains("converted/b.safetensors"), "{said}");
+}
+
+#[test]
 fn verifiers_that_need_relu_refuse_other_activations() {
     let assert = rhoset(&[
         "verify",
