@@ -402,8 +402,7 @@ impl Study {
             if let Some(folder) = path.parent() {
                 std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
             }
-            // The error names the file.
-            write_whole(&path, bytes).map_err(|error| anyhow::anyhow!("{error}"))
+            Ok(write_whole(&path, bytes)?)
         };
         let mut censuses = Vec::new();
         for (group, records) in &self.groups {

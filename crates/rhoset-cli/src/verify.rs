@@ -99,6 +99,12 @@ pub(crate) fn run(arguments: VerifyArguments) -> anyhow::Result<ExitCode> {
         return check(inputs, path, arguments.json);
     }
     if let Some(directory) = &arguments.certificate {
+        let is_file = directory.exists() && !directory.is_dir();
+        ensure!(
+            !is_file,
+            "{}: is a file; certificates are written to a directory",
+            directory.display()
+        );
         std::fs::create_dir_all(directory).with_context(|| directory.display().to_string())?;
     }
     let progress = terminal::progress(inputs.len(), "networks");

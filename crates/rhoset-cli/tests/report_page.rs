@@ -210,6 +210,23 @@ fn a_run_has_curves_and_checkpoints_and_an_untrained_network_says_what_is_missin
         ["Neurons in circuits", 1]
     ]);
     assert_eq!(browser.evaluate(figures), expected);
+
+    // The numbers of an axis are all powers of ten, or none of them is.
+    let axes = "[...document.querySelectorAll('svg')].flatMap((picture) => ['end', 'middle'].map((side) =>
+        [...picture.querySelectorAll(`text[text-anchor=${side}]`)].map((text) => text.textContent)
+            .filter((text) => /^[-0-9.×⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+$/.test(text))))";
+    let axes: Vec<Vec<String>> = serde_json::from_value(browser.evaluate(axes)).unwrap();
+    let raised = |text: &&String| text.contains(|c| "⁰¹²³⁴⁵⁶⁷⁸⁹".contains(c));
+    let powers: Vec<_> = axes
+        .iter()
+        .filter(|axis| axis.iter().any(|text| raised(&text)))
+        .collect();
+    assert!(!powers.is_empty(), "losses span many powers of ten: {axes:?}");
+    for axis in powers {
+        let other = |text: &&String| !raised(text) && !["0", "1", "10"].contains(&text.as_str());
+        assert_eq!(axis.iter().find(other), None, "{axis:?}");
+    }
+
     browser.evaluate("location.hash = ''");
     browser.wait("document.querySelector('td.name') !== null");
     open_network(&mut browser, "untrained/seed-000");

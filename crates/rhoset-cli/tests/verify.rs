@@ -139,6 +139,22 @@ fn of_a_folder_all_networks_are_taken_by_name() {
     let unfinished = "error: all/runs/seed-001: the run is not finished; `rhoset train --resume` goes on with it\n";
     assert_eq!(error, unfinished);
 
+    // Settings of something else make no run of a directory.
+    std::fs::write(folder.path().join("all/deeper/config.toml"), "title = 'mine'").unwrap();
+    in_folder(&["verify", "all/deeper", "--verifiers", "brute"], 0);
+    // A run that cannot be read is named once, with one reason.
+    std::fs::write(folder.path().join("all/runs/seed-001/config.toml"), "group = 3").unwrap();
+    let [_, error] = in_folder(&["verify", "all/runs", "--verifiers", "brute"], 2);
+    assert_eq!(error.matches("group").count(), 1, "{error}");
+    let [_, error] = in_folder(
+        &["verify", "all/a.safetensors", "--certificate", "all/a.safetensors"],
+        2,
+    );
+    assert_eq!(
+        error,
+        "error: all/a.safetensors: is a file; certificates are written to a directory\n"
+    );
+
     // Certificates have the names of files and runs.
     in_folder(
         &[

@@ -34,12 +34,12 @@ pub struct Checkpoint {
 #[non_exhaustive]
 pub enum CheckpointError {
     /// The operating system refused.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {reason}", path.display())]
     Io {
         /// The file or directory.
         path: PathBuf,
         /// Why.
-        source: std::io::Error,
+        reason: std::io::Error,
     },
     /// The file holds no checkpoint of this configuration.
     #[error("{}: is no checkpoint of this run: {reason}; remove it to resume from the one before", path.display())]
@@ -56,9 +56,9 @@ pub enum CheckpointError {
 /// # Errors
 /// [`CheckpointError::Io`]; an earlier file of that name is then intact.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), CheckpointError> {
-    whole::write_whole(path, bytes).map_err(|source| CheckpointError::Io {
+    whole::write_whole(path, bytes).map_err(|reason| CheckpointError::Io {
         path: path.to_owned(),
-        source,
+        reason,
     })
 }
 
@@ -118,9 +118,9 @@ impl Checkpoint {
     /// # Errors
     /// A [`CheckpointError`] that names the file.
     pub fn read(path: &Path, config: &TrainConfig, order: usize) -> Result<Self, CheckpointError> {
-        let bytes = std::fs::read(path).map_err(|source| CheckpointError::Io {
+        let bytes = std::fs::read(path).map_err(|reason| CheckpointError::Io {
             path: path.to_owned(),
-            source,
+            reason,
         })?;
         Self::from_bytes(&bytes, config, order).map_err(|reason| CheckpointError::Malformed {
             path: path.to_owned(),

@@ -391,9 +391,9 @@ impl<'a> RunDirectory<'a> {
             }
         }
         let checkpoints = path.join("checkpoints");
-        std::fs::create_dir_all(&checkpoints).map_err(|source| CheckpointError::Io {
+        std::fs::create_dir_all(&checkpoints).map_err(|reason| CheckpointError::Io {
             path: checkpoints.clone(),
-            source,
+            reason,
         })?;
         // What a killed run was writing never became a file of its own.
         for directory in [path, &checkpoints] {
@@ -451,7 +451,7 @@ impl<'a> RunDirectory<'a> {
         let path = self.path.join("metrics.parquet");
         let bytes = history.to_parquet().map_err(|error| CheckpointError::Io {
             path: path.clone(),
-            source: std::io::Error::other(error),
+            reason: std::io::Error::other(error),
         })?;
         Ok(write_whole(&path, &bytes)?)
     }

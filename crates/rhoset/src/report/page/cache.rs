@@ -100,9 +100,9 @@ impl Cache {
             sha256: digest(kept.get()),
             kept,
         };
-        std::fs::create_dir_all(&self.folder).map_err(|source| CacheError::Folder {
+        std::fs::create_dir_all(&self.folder).map_err(|reason| CacheError::Folder {
             folder: self.folder.clone(),
-            source,
+            reason,
         })?;
         write_whole(&self.path(key), &serde_json::to_vec(&file)?)?;
         Ok(())
@@ -119,12 +119,12 @@ impl Cache {
 #[non_exhaustive]
 pub enum CacheError {
     /// The folder cannot be made.
-    #[error("{}: {source}", folder.display())]
+    #[error("{}: {reason}", folder.display())]
     Folder {
         /// The folder.
         folder: PathBuf,
         /// Why.
-        source: std::io::Error,
+        reason: std::io::Error,
     },
     /// The file cannot be written.
     #[error(transparent)]

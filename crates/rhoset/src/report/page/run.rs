@@ -82,12 +82,12 @@ pub struct Run {
 #[non_exhaustive]
 pub enum RunFileError {
     /// The operating system refused.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {reason}", path.display())]
     Io {
         /// The file.
         path: PathBuf,
         /// Why.
-        source: std::io::Error,
+        reason: std::io::Error,
     },
     /// `config.toml` is no TOML.
     #[error("{}: is no TOML: {reason}", path.display())]
@@ -98,20 +98,20 @@ pub enum RunFileError {
         reason: String,
     },
     /// The settings are not those of a run.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {reason}", path.display())]
     Config {
         /// The file.
         path: PathBuf,
         /// What is wrong with them.
-        source: ConfigError,
+        reason: ConfigError,
     },
     /// `metrics.parquet` is not readable.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {reason}", path.display())]
     Metrics {
         /// The file.
         path: PathBuf,
         /// Why.
-        source: ParquetError,
+        reason: ParquetError,
     },
     /// `metrics.parquet` has no epochs.
     #[error("{}: has no column epoch of integers", path.display())]
@@ -125,9 +125,10 @@ pub enum RunFileError {
 }
 
 impl Run {
-    /// Whether a directory is that of a run: whether it has settings.
+    /// Whether a directory is that of a run: whether it has settings, and something that was made with them.
     pub fn is_at(directory: &Path) -> bool {
-        directory.join("config.toml").is_file()
+        let made = ["network.safetensors", "metrics.parquet", "checkpoints"];
+        directory.join("config.toml").is_file() && made.iter().any(|name| directory.join(name).exists())
     }
 
     /// Reads a run's settings.
@@ -136,15 +137,15 @@ impl Run {
     /// Where there are none, or none that can be read.
     pub fn open(directory: &Path) -> Result<Self, RunFileError> {
         let path = directory.join("config.toml");
-        let text = std::fs::read_to_string(&path).map_err(|source| RunFileError::Io {
+        let text = std::fs::read_to_string(&path).map_err(|reason| RunFileError::Io {
             path: path.clone(),
-            source,
+            reason,
         })?;
         let table: toml::Table = toml::from_str(&text).map_err(|error| RunFileError::Toml {
             path: path.clone(),
             reason: error.message().to_owned(),
         })?;
-        let config = TrainConfig::resolve(&[table]).map_err(|source| RunFileError::Config { path, source })?;
+        let config = TrainConfig::resolve(&[table]).map_err(|reason| RunFileError::Config { path, reason })?;
         Ok(Self {
             directory: directory.to_owned(),
             config,
@@ -233,13 +234,13 @@ impl Run {
 
     fn metrics(&self) -> Result<(Vec<u64>, Vec<Curve>), RunFileError> {
         let path = self.directory.join("metrics.parquet");
-        let file = File::open(&path).map_err(|source| RunFileError::Io {
+        let file = File::open(&path).map_err(|reason| RunFileError::Io {
             path: path.clone(),
-            source,
+            reason,
         })?;
-        let bad = |source| RunFileError::Metrics {
+        let bad = |reason| RunFileError::Metrics {
             path: path.clone(),
-            source,
+            reason,
         };
         let reader = SerializedFileReader::new(file).map_err(bad)?;
         let (mut epochs, mut curves) = (Vec::new(), Vec::<Curve>::new());
