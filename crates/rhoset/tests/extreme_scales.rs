@@ -4,7 +4,7 @@ use ndarray::{Array1, Array2};
 use proptest::prelude::*;
 use rand::{RngExt, SeedableRng};
 use rhoset::explain::circuit::{CircuitOptions, find_circuits};
-use rhoset::explain::partition::{Input, Moved};
+use rhoset::explain::partition::{Choices, Input};
 use rhoset::group::spec;
 use rhoset::network::{Activation, Embedding, Network, evaluate};
 use rhoset::verify::brute::Brute;
@@ -53,8 +53,8 @@ proptest! {
         let pairs: Vec<_> = group.elements().flat_map(|x| group.elements().map(move |y| (x, y))).collect();
         let truth = Brute::new(&network, &folded, &group).decide(&pairs);
         for (inner, pointwise) in [(Input::Left, false), (Input::Right, true)] {
-            let moved = Moved::new(&folded, &group, inner);
-            let partitions = moved.partitions(0.1 * moved.most(), pointwise);
+            let choices = Choices::new(&folded, &group, inner);
+            let partitions = choices.partitions(choices.most(), pointwise);
             if let Some(tier) = PartitionTier::new(&folded, &group, &partitions) {
                 let decided = tier.decide(None);
                 let right = |rest: bool| {
@@ -97,7 +97,7 @@ proptest! {
 fn what_is_no_number_leaves_the_partition_tier_out() {
     let group = spec::parse("S3").unwrap();
     let good = network(6, 1, 0, 0, Activation::Relu).fold();
-    let partitions = Moved::new(&good, &group, Input::Right).partitions(0.0, true);
+    let partitions = Choices::new(&good, &group, Input::Right).partitions(0.0, true);
     assert!(PartitionTier::new(&good, &group, &partitions).is_some());
     for bad in [f64::NAN, f64::INFINITY, 1e300] {
         for place in 0..4 {

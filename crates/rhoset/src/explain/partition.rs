@@ -6,8 +6,8 @@
 //! ([`crate::verify::partition`]); here partitions are found.
 
 use crate::group::{Element, Group, Subgroup};
-use crate::network::Folded;
-use ndarray::{Array2, ArrayView1};
+use crate::network::{Activation, Folded};
+use ndarray::ArrayView1;
 
 /// One of the two inputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -39,6 +39,8 @@ pub struct Partitions {
     pub tables: Vec<Vec<usize>>,
     /// Whether what the cells miss is bounded for every inner element by itself.
     pub pointwise: bool,
+    /// How many logits of a row are formed at once: as many as keep the rows within a core's own memory.
+    pub panel: usize,
 }
 
 impl Partitions {
@@ -60,106 +62,182 @@ fn at_most_once<'a>(mut numbers: impl Iterator<Item = &'a usize>, count: usize) 
     numbers.all(|&i| i < count && !std::mem::replace(&mut seen[i], true))
 }
 
-/// How far translations of one input move every neuron's function of it.
-pub struct Moved<'a> {
-    folded: &'a Folded,
+/// What every neuron may take for the partition of one input: the cosets of subgroups that move its function little.
+pub struct Choices<'a> {
     group: &'a Group,
     inner: Input,
-    /// `[m, n]`: the most that translation by every element changes the function, times the neuron's largest unembedding.
-    by: Array2<f64>,
-    /// `[m]`: bounds on the activations, times the largest unembedding.
-    most: Vec<f64>,
+    /// By neuron.
+    neurons: Vec<Vec<Choice>>,
+    /// `[m]`: what leaving a neuron out misses of a logit of usual size.
+    left_out: Vec<f64>,
+    /// The most that a neuron can change a logit by.
+    most: f64,
 }
 
-impl<'a> Moved<'a> {
-    /// O(m n^2).
-    pub fn new(folded: &'a Folded, group: &'a Group, inner: Input) -> Self {
+/// A partition for a neuron.
+struct Choice {
+    subgroup: Subgroup,
+    /// How many cosets.
+    cells: usize,
+    /// What the cells miss of a logit of usual size: at most, and on average over the input.
+    at_most: f64,
+    on_average: f64,
+}
+
+/// Shares of the most that a translation moves a function by, at which its stabiliser is looked for.
+const TOLERANCES: [f64; 14] = [1.0, 0.7, 0.5, 0.4, 0.3, 0.25, 0.2, 0.15, 0.1, 0.07, 0.05, 0.03, 0.01, 0.0];
+
+impl<'a> Choices<'a> {
+    /// O(m n^2), and closures of subgroups.
+    pub fn new(folded: &Folded, group: &'a Group, inner: Input) -> Self {
         let functions = match inner {
             Input::Left => &folded.left,
             Input::Right => &folded.right,
         };
-        let mut by = Array2::zeros((folded.neurons(), folded.order()));
-        let mut most = Vec::with_capacity(folded.neurons());
-        let largest =
-            |matrix: &Array2<f64>, i: usize| matrix.column(i).iter().fold(0.0_f64, |most, v| most.max(v.abs()));
-        for (i, mut by) in by.rows_mut().into_iter().enumerate() {
-            let f: Vec<f64> = functions.column(i).to_vec();
-            let weight = folded.unembed.row(i).iter().fold(0.0_f64, |most, u| most.max(u.abs()));
-            most.push(weight * (largest(&folded.left, i) + largest(&folded.right, i)));
-            for (h, by) in group.elements().zip(&mut by) {
-                let moved = |x: Element| match inner {
-                    Input::Left => group.mul(h, x),
-                    Input::Right => group.mul(x, h),
-                };
-                let most = group
-                    .elements()
-                    .fold(0.0_f64, |most, x| most.max((f[moved(x).index()] - f[x.index()]).abs()));
-                *by = weight * most;
+        let range = |values: ArrayView1<f64>| {
+            let range = (f64::INFINITY, f64::NEG_INFINITY);
+            values.iter().fold(range, |(least, most), &v| (least.min(v), most.max(v)))
+        };
+        let (mut most, mut left_out) = (0.0, Vec::with_capacity(folded.neurons()));
+        let choices = |i: usize| {
+            let unembed = folded.unembed.row(i);
+            let usual = (unembed.dot(&unembed) / group.order() as f64).sqrt();
+            let (left, right) = (range(folded.left.column(i)), range(folded.right.column(i)));
+            let largest = largest_activation(folded.activation, left.0 + right.0, left.1 + right.1);
+            let (low, high) = range(unembed);
+            most = f64::max(most, high.max(-low) * largest);
+            left_out.push(usual * largest);
+            let function: Vec<f64> = functions.column(i).to_vec();
+            let by = moved(&function, group, inner);
+            let farthest = by.iter().fold(0.0, |most: f64, &v| most.max(v));
+            let mut choices: Vec<Choice> = Vec::new();
+            for share in TOLERANCES {
+                let subgroup = stabiliser(group, &by, share * farthest);
+                if choices.iter().all(|choice| choice.subgroup != subgroup) {
+                    choices.push(Choice::new(group, inner, subgroup, &function, usual));
+                }
             }
-        }
+            choices
+        };
         Self {
-            folded,
             group,
             inner,
-            by,
+            neurons: (0..folded.neurons()).map(choices).collect(),
+            left_out,
             most,
         }
     }
 
     /// The most that a neuron can change a logit by.
     pub fn most(&self) -> f64 {
-        self.most.iter().fold(0.0, |most, &v| f64::max(most, v))
+        self.most
     }
 
-    /// Cosets of the largest subgroups found that change no logit by more than `tolerance` through one neuron; neurons that
-    /// do not at all are left out.
-    pub fn partitions(&self, tolerance: f64, pointwise: bool) -> Partitions {
-        let group = self.group;
-        let mut found: Vec<(Subgroup, Part)> = Vec::new();
-        for i in (0..self.folded.neurons()).filter(|&i| self.most[i] > tolerance) {
-            let subgroup = self.stabiliser(self.by.row(i), tolerance);
-            match found.iter_mut().find(|(other, _)| *other == subgroup) {
+    /// For every neuron the partition for which its cells and what they miss cost least together, where to miss `worth` of a
+    /// logit costs as much as n cells. Neurons that miss less than that when they are left out are in no part.
+    pub fn partitions(&self, worth: f64, pointwise: bool) -> Partitions {
+        let n = self.group.order();
+        let worth = worth.max(f64::MIN_POSITIVE);
+        let mut found: Vec<(&Subgroup, Part)> = Vec::new();
+        for (i, choices) in self.neurons.iter().enumerate() {
+            let cost = |choice: &Choice| {
+                let missed = if pointwise { choice.on_average } else { choice.at_most };
+                choice.cells as f64 + missed / worth * n as f64
+            };
+            let best = choices.iter().min_by(|a, b| cost(a).total_cmp(&cost(b)));
+            let left_out = self.left_out[i] / worth * n as f64;
+            let Some(choice) = best.filter(|choice| cost(choice) < left_out) else {
+                continue;
+            };
+            match found.iter_mut().find(|(other, _)| **other == choice.subgroup) {
                 Some((_, part)) => part.neurons.push(i),
-                None => {
-                    let cosets = match self.inner {
-                        Input::Left => subgroup.right_cosets(group),
-                        Input::Right => subgroup.left_cosets(group),
-                    };
-                    let cells = group.elements().map(|x| cosets.number(x) as u16).collect();
-                    found.push((
-                        subgroup,
-                        Part {
-                            cells,
-                            neurons: vec![i],
-                        },
-                    ));
-                }
+                None => found.push((
+                    &choice.subgroup,
+                    Part {
+                        cells: cosets(self.group, self.inner, &choice.subgroup),
+                        neurons: vec![i],
+                    },
+                )),
             }
         }
         let parts: Vec<Part> = found.into_iter().map(|(_, part)| part).collect();
         Partitions {
             inner: self.inner,
-            tables: joined(&parts, group.order()),
+            tables: joined(&parts, n),
             parts,
             pointwise,
+            panel: n,
         }
     }
+}
 
-    /// A subgroup whose elements all move the function by at most the tolerance, the nearest generators first.
-    fn stabiliser(&self, by: ArrayView1<f64>, tolerance: f64) -> Subgroup {
-        let mut near: Vec<Element> = self.group.elements().filter(|h| by[h.index()] <= tolerance).collect();
-        near.sort_by(|a, b| by[a.index()].total_cmp(&by[b.index()]));
-        let mut subgroup = Subgroup::trivial(self.group);
-        for h in near {
-            if !subgroup.contains(h) {
-                let larger = subgroup.extended(self.group, &[h]);
-                if larger.elements().iter().all(|k| by[k.index()] <= tolerance) {
-                    subgroup = larger;
-                }
+/// The largest relu or absolute value of inputs from `least` to `most`.
+pub(crate) fn largest_activation(activation: Activation, least: f64, most: f64) -> f64 {
+    match activation {
+        Activation::Relu => most.max(0.0),
+        _ => most.max(-least),
+    }
+}
+
+impl Choice {
+    fn new(group: &Group, inner: Input, subgroup: Subgroup, function: &[f64], usual: f64) -> Self {
+        let cells = cosets(group, inner, &subgroup);
+        let count = group.order() / subgroup.order();
+        let (mut least, mut most) = (vec![f64::INFINITY; count], vec![f64::NEG_INFINITY; count]);
+        for (&cell, &value) in cells.iter().zip(function) {
+            let cell = usize::from(cell);
+            (least[cell], most[cell]) = (least[cell].min(value), most[cell].max(value));
+        }
+        let missed = |(&cell, &value): (&u16, &f64)| {
+            let cell = usize::from(cell);
+            usual * (value - 0.5 * (least[cell] + most[cell])).abs()
+        };
+        let missed: Vec<f64> = cells.iter().zip(function).map(missed).collect();
+        Self {
+            subgroup,
+            cells: count,
+            at_most: missed.iter().fold(0.0, |most: f64, &v| most.max(v)),
+            on_average: missed.iter().sum::<f64>() / missed.len() as f64,
+        }
+    }
+}
+
+/// The coset of every element: those on which a function of this input is constant if the subgroup does not move it.
+fn cosets(group: &Group, inner: Input, subgroup: &Subgroup) -> Vec<u16> {
+    let cosets = match inner {
+        Input::Left => subgroup.right_cosets(group),
+        Input::Right => subgroup.left_cosets(group),
+    };
+    group.elements().map(|x| cosets.number(x) as u16).collect()
+}
+
+/// `[n]`: the most that translation by every element changes the function of an input.
+fn moved(function: &[f64], group: &Group, inner: Input) -> Vec<f64> {
+    let by = |h: Element| {
+        let moved = |x: Element| match inner {
+            Input::Left => group.mul(h, x),
+            Input::Right => group.mul(x, h),
+        };
+        let change = |x: Element| (function[moved(x).index()] - function[x.index()]).abs();
+        group.elements().map(change).fold(0.0, f64::max)
+    };
+    group.elements().map(by).collect()
+}
+
+/// A subgroup whose elements all move the function by at most the tolerance, the nearest generators first.
+fn stabiliser(group: &Group, by: &[f64], tolerance: f64) -> Subgroup {
+    let mut near: Vec<Element> = group.elements().filter(|h| by[h.index()] <= tolerance).collect();
+    near.sort_by(|a, b| by[a.index()].total_cmp(&by[b.index()]));
+    let mut subgroup = Subgroup::trivial(group);
+    for h in near {
+        if !subgroup.contains(h) {
+            let larger = subgroup.extended(group, &[h]);
+            if larger.elements().iter().all(|k| by[k.index()] <= tolerance) {
+                subgroup = larger;
             }
         }
-        subgroup
     }
+    subgroup
 }
 
 /// Which parts to look up together: two tables become one where making the rows of both costs less than adding them n
@@ -226,9 +304,15 @@ impl Rows {
         Self { parts, row, count }
     }
 
-    /// In rows of n products: rows to make, from those of the parts, and to add for every inner element.
+    /// In rows of n additions: rows to add up, from those of the parts, and to add for every inner element. A row that is
+    /// added up is one more that does not stay in a core's nearest memory.
     fn cost(&self, n: usize) -> f64 {
-        1.25 * (self.count * (self.parts.len() + 3)) as f64 + 0.75 * n as f64 + 40.0
+        let added = if self.parts.len() > 1 {
+            self.count * (self.parts.len() + 1)
+        } else {
+            0
+        };
+        (2 * added + n + 20) as f64
     }
 }
 
@@ -237,7 +321,7 @@ mod tests {
     use super::*;
     use crate::group::spec;
     use crate::network::Activation;
-    use ndarray::Array1;
+    use ndarray::{Array1, Array2};
 
     /// Two neurons over S3 whose right functions are constant on the left cosets of a subgroup of order 2, one that
     /// matters to no logit, and the subgroup.
@@ -263,8 +347,8 @@ mod tests {
     #[test]
     fn cosets_are_found_where_functions_are_constant_on_them() {
         let (folded, group, subgroup) = network();
-        let moved = Moved::new(&folded, &group, Input::Right);
-        let found = moved.partitions(1e-9, false);
+        let choices = Choices::new(&folded, &group, Input::Right);
+        let found = choices.partitions(1e-9, false);
         assert!(found.fits(6, 3));
         assert_eq!(found.parts.len(), 1, "one partition serves both");
         assert_eq!(found.parts[0].neurons, [0, 1], "the third is left out");
@@ -274,17 +358,17 @@ mod tests {
                 assert_eq!(cell(y), cell(group.mul(y, h)));
             }
         }
-        let coarse = moved.partitions(2.0 * moved.most(), false);
-        assert!(coarse.parts.is_empty(), "a tolerance of everything leaves no neuron");
+        let coarse = choices.partitions(100.0 * choices.most(), false);
+        assert!(coarse.parts.is_empty(), "where logits are worth nothing, no neuron is worth a cell");
         // The left functions take six values.
-        let left = Moved::new(&folded, &group, Input::Left).partitions(1e-9, false);
+        let left = Choices::new(&folded, &group, Input::Left).partitions(1e-9, false);
         assert!(left.parts.iter().all(|part| part.cells.iter().max() == Some(&5)));
     }
 
     #[test]
     fn what_is_no_partition_does_not_fit() {
         let (folded, group, _) = network();
-        let good = Moved::new(&folded, &group, Input::Right).partitions(1e-9, false);
+        let good = Choices::new(&folded, &group, Input::Right).partitions(1e-9, false);
         let spoilt = |spoil: &dyn Fn(&mut Partitions)| {
             let mut partitions = good.clone();
             spoil(&mut partitions);

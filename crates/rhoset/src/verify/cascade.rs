@@ -9,7 +9,7 @@ use super::partition::PartitionTier;
 use super::rounding::OUTWARD;
 use super::spectral::SpectralTier;
 use crate::explain::circuit::Circuits;
-use crate::explain::partition::{Input, Moved, Partitions};
+use crate::explain::partition::{Choices, Input, Partitions};
 use crate::group::{Element, Group};
 use crate::irrep::Irreps;
 use crate::network::{Activation, Folded, Network};
@@ -158,36 +158,31 @@ impl Tail {
             return best;
         }
         for inner in [Input::Left, Input::Right] {
-            let moved = Moved::new(folded, group, inner);
+            let choices = Choices::new(folded, group, inner);
             let mut tried: Vec<Partitions> = Vec::new();
-            for share in SHARES {
-                let partitions = moved.partitions(share * moved.most(), false);
+            for (share, pointwise) in SHARES.into_iter().flat_map(|share| [(share, false), (share, true)]) {
+                let mut partitions = choices.partitions(share * choices.most(), pointwise);
                 if tried.contains(&partitions) {
                     continue;
                 }
                 tried.push(partitions.clone());
-                for pointwise in [false, true] {
-                    let partitions = Partitions {
-                        pointwise,
-                        ..partitions.clone()
-                    };
-                    let Some(tier) = PartitionTier::new(folded, group, &partitions) else {
-                        continue;
-                    };
-                    let (tables, pair) = tier.cost();
-                    if tables + pair * (n * n) as f64 >= best.cost(n * n) {
-                        continue;
-                    }
-                    let left = tier.sample(SAMPLE);
-                    let tail = Self {
-                        partitions: Some(partitions),
-                        // The first pair that is evaluated exactly takes as long as many: the weights are rounded and packed.
-                        tables: tables + if left > 0.0 { 1e3 * (m * n) as f64 } else { 0.0 },
-                        pair: pair + left * exact,
-                    };
-                    if tail.cost(n * n) < best.cost(n * n) {
-                        best = tail;
-                    }
+                partitions.panel = panel(n);
+                let Some(tier) = PartitionTier::new(folded, group, &partitions) else {
+                    continue;
+                };
+                let (tables, pair) = tier.cost();
+                if tables + pair * (n * n) as f64 >= best.cost(n * n) {
+                    continue;
+                }
+                let left = tier.sample(SAMPLE);
+                let tail = Self {
+                    partitions: Some(partitions),
+                    // The first pair that is evaluated exactly takes as long as many: the weights are rounded and packed.
+                    tables: tables + if left > 0.0 { 1e3 * (m * n) as f64 } else { 0.0 },
+                    pair: pair + left * exact,
+                };
+                if tail.cost(n * n) < best.cost(n * n) {
+                    best = tail;
                 }
             }
         }
@@ -203,8 +198,13 @@ impl Tail {
     }
 }
 
-/// What partitions may change a logit by, as shares of the most that a neuron can.
-const SHARES: [f64; 10] = [0.5, 0.35, 0.25, 0.18, 0.12, 0.08, 0.05, 0.03, 0.02, 0.01];
+/// What n cells are worth of a logit, in shares of the most that a neuron can change one by.
+const SHARES: [f64; 12] = [2.0, 1.0, 0.5, 0.25, 0.12, 0.06, 0.03, 0.015, 0.008, 0.004, 0.002, 0.001];
+
+/// How many logits of a row are formed at once: as many as keep rows and bounds within a core's own memory.
+fn panel(n: usize) -> usize {
+    if n > 256 { 128 } else { n }
+}
 
 /// How many outer elements show what partitions leave open.
 const SAMPLE: usize = 32;

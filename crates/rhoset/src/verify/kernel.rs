@@ -9,16 +9,16 @@ use crate::network::Activation;
 /// The columns of a panel: as many as a tile has.
 const PANEL: usize = 64;
 
-/// How many rows [`Kernel::logits`] takes at once: with 128 neurons, 12 KiB of hidden activations.
+/// How many rows [`Kernel::margins`] takes at once: with 128 neurons, 12 KiB of hidden activations.
 pub(super) const BLOCK: usize = 24;
 
 /// 16 logits, or one neuron's weights to them; a cache line.
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
-pub(super) struct Line(pub(super) [f32; 16]);
+struct Line([f32; 16]);
 
 impl Line {
-    pub(super) const ZERO: Self = Self([0.0; 16]);
+    const ZERO: Self = Self([0.0; 16]);
 }
 
 /// Which vectors the machine has.
@@ -71,9 +71,9 @@ pub(super) struct Kernel {
 /// The memory of one thread.
 pub(super) struct Scratch {
     /// `[rows, neurons]`.
-    pub(super) hidden: Vec<f32>,
+    hidden: Vec<f32>,
     /// `[rows, padded]`.
-    pub(super) logits: Vec<Line>,
+    logits: Vec<Line>,
 }
 
 impl Kernel {
@@ -108,14 +108,9 @@ impl Kernel {
     }
 
     pub(super) fn scratch(&self) -> Scratch {
-        self.scratch_of(BLOCK)
-    }
-
-    /// Memory for so many rows.
-    pub(super) fn scratch_of(&self, rows: usize) -> Scratch {
         Scratch {
-            hidden: vec![0.0; rows * self.neurons],
-            logits: vec![Line::ZERO; rows * self.padded / 16],
+            hidden: vec![0.0; BLOCK * self.neurons],
+            logits: vec![Line::ZERO; BLOCK * self.padded / 16],
         }
     }
 
@@ -184,31 +179,6 @@ impl Kernel {
             let correct = std::mem::replace(logit, f32::NEG_INFINITY);
             *margin = (correct, largest::<V>(logits));
         }
-    }
-
-    /// Logits of the first `rows` rows of `scratch`, whose hidden activations the caller has put there; in
-    /// [`Scratch::logits`].
-    pub(super) fn logits(&self, scratch: &mut Scratch, rows: usize) {
-        match self.vectors {
-            // Sound: the features were detected.
-            #[cfg(target_arch = "x86_64")]
-            Vectors::Avx512 => unsafe { self.logits_avx512(scratch, rows) },
-            #[cfg(target_arch = "x86_64")]
-            Vectors::Avx2 => unsafe { self.logits_avx2(scratch, rows) },
-            Vectors::Portable => self.multiply::<portable::Vector, 2, 2>(scratch, rows),
-        }
-    }
-
-    #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "avx512f,fma")]
-    fn logits_avx512(&self, scratch: &mut Scratch, rows: usize) {
-        self.multiply::<x86::Avx512, 6, 4>(scratch, rows);
-    }
-
-    #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "avx2,fma")]
-    fn logits_avx2(&self, scratch: &mut Scratch, rows: usize) {
-        self.multiply::<x86::Avx2, 6, 2>(scratch, rows);
     }
 
     /// `logits = bias + hidden * unembed` for the first `count` rows of the scratch.
@@ -300,7 +270,7 @@ impl Kernel {
 
 /// `hidden = act(left + right)`.
 #[inline(always)]
-pub(super) fn activate(activation: Activation, hidden: &mut [f32], left: &[f32], right: &[f32]) {
+fn activate(activation: Activation, hidden: &mut [f32], left: &[f32], right: &[f32]) {
     let inputs = hidden.iter_mut().zip(left.iter().zip(right));
     match activation {
         Activation::Relu => inputs.for_each(|(hidden, (left, right))| {

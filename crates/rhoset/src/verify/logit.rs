@@ -2,6 +2,7 @@
 
 use super::lanes;
 use super::rounding::SINGLE_SUBNORMAL;
+use crate::explain::partition::Input;
 use crate::group::{Element, Group};
 use crate::network::Folded;
 use ndarray::Array2;
@@ -64,12 +65,26 @@ impl LogitBounds {
         let left = self.row(&self.left, x);
         logits(left, &self.right, &self.unembed, places, bounds);
         for (bound, &y) in bounds.iter_mut().zip(ys) {
-            let (logit, slack) = self.with_bias(*bound, group.mul(x, y));
-            *bound = if logit.is_finite() {
-                logit - slack
-            } else {
-                f64::NEG_INFINITY
-            };
+            *bound = self.lower(*bound, group.mul(x, y));
+        }
+    }
+
+    /// The same for every inner element, whichever input that is.
+    pub(super) fn correct_all(&self, group: &Group, outer: Element, inner: Input, bounds: &mut Vec<f64>) {
+        let product = |element: Element| match inner {
+            Input::Left => group.mul(element, outer),
+            Input::Right => group.mul(outer, element),
+        };
+        let (of_outer, of_inner) = match inner {
+            Input::Left => (&self.right, &self.left),
+            Input::Right => (&self.left, &self.right),
+        };
+        let places = group.elements().map(|element| (element, product(element)));
+        bounds.clear();
+        bounds.resize(group.order(), 0.0);
+        logits(self.row(of_outer, outer), of_inner, &self.unembed, places, bounds);
+        for (bound, element) in bounds.iter_mut().zip(group.elements()) {
+            *bound = self.lower(*bound, product(element));
         }
     }
 
@@ -77,9 +92,10 @@ impl LogitBounds {
         &matrix[at.index() * self.neurons..(at.index() + 1) * self.neurons]
     }
 
-    fn with_bias(&self, sum: f64, z: Element) -> (f64, f64) {
+    fn lower(&self, sum: f64, z: Element) -> f64 {
         let logit = sum + self.bias[z.index()];
-        (logit, self.slack[z.index()] + 1e-12 * logit.abs())
+        let bound = logit - self.slack[z.index()] - 1e-12 * logit.abs();
+        if bound.is_finite() { bound } else { f64::NEG_INFINITY }
     }
 }
 

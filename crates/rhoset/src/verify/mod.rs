@@ -8,6 +8,7 @@ pub mod brute;
 pub mod cascade;
 pub mod certificate;
 pub mod coset;
+mod fixed;
 mod kernel;
 mod lanes;
 pub mod logit;

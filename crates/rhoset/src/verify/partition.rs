@@ -6,29 +6,32 @@
 //! its value on the cell. For one x, all neurons with the same partition together are a table with a row of n logits for
 //! every cell; the logits of (x, y) are a sum of such rows, a few additions each where brute force has m products. What the
 //! circuits leave because they are complete on neither side costs nothing here: nothing is assumed of x.
+//!
+//! All of it is in integers: activations in steps, logits in units. Only the bounds know of real numbers.
 
 use super::brute::TASK;
-use super::kernel::{self, Kernel, Line};
+use super::fixed::{self, Fixed};
 use super::lanes;
+use super::logit::LogitBounds;
 use super::orbit::Gaps;
-use super::rounding::{OUTWARD, SINGLE_SUBNORMAL, SINGLE_UNIT, gamma};
-use super::units::{Known, LANES, Sums, Wide};
-use crate::explain::partition::{Input, Part, Partitions};
+use super::rounding::OUTWARD;
+use super::units::{self, Bounds, LANES, Least, Starts, Tables, Wide};
+use crate::explain::partition::{Input, Part, Partitions, largest_activation};
 use crate::group::{Element, Group};
 use crate::network::{Activation, Folded};
 use multiversion::multiversion;
 use rayon::prelude::*;
 
-/// Added to a number below 2^22 in magnitude this leaves its nearest integer in the low bits.
-const MAGIC: f32 = 12_582_912.0;
+/// How many rows are formed at once, and how many inner elements a task bounds.
+const BLOCK: usize = 24;
 
-/// How many inner elements a task bounds at once.
-const EACH: usize = 24;
+/// How many outer elements share a panel of bounds, where rows are formed panel by panel.
+const BATCH: usize = 8;
 
 /// More tables than this are never worth adding up.
 const MOST_TABLES: usize = 256;
 
-/// No sum of tables exceeds this many units.
+/// No sum of rows and bounds exceeds this many units.
 const LARGEST: f64 = 32_000.0;
 
 /// The network with one input known by cells.
@@ -37,41 +40,42 @@ pub struct PartitionTier<'a> {
     activation: Activation,
     /// Which input is known by cells; the other is exact.
     inner: Input,
-    /// `[n, neurons]`: the functions of the outer input, by part.
-    outer: Vec<f32>,
-    neurons: usize,
-    parts: Vec<PartTables>,
+    parts: Vec<PartRows>,
     tables: Vec<Table>,
+    /// Where the rows of every inner element begin.
+    starts: Starts,
     /// Units in a logit of one; a power of two.
     scale: f64,
-    /// Vectors in a row of n logits.
+    /// Vectors in a row of n logits, and how many are formed at once.
     width: usize,
+    panel: usize,
     /// `[n, width]`, or one row for all elements: what the inner input adds to every logit, from above and from below.
     upper: Vec<Wide>,
     lower: Vec<Wide>,
+    /// Correct logits, where rows are formed panel by panel.
+    correct: Option<LogitBounds>,
     /// Multiplications and additions spent so far, on one outer element, and on one pair.
     flops: [u64; 3],
 }
 
 /// The neurons with one partition.
-struct PartTables {
-    /// Of these neurons.
-    kernel: Kernel,
-    /// Their first in the order of [`PartitionTier::outer`], and how many.
-    start: usize,
-    count: usize,
-    /// `[cells, count]`: what the inner input adds to a neuron's input on a cell.
-    values: Vec<f32>,
+struct PartRows {
+    weights: Fixed,
+    neurons: usize,
     cells: usize,
+    /// A row of activations, padded.
+    stride: usize,
+    /// `[n, stride]`: the functions of the outer input, and `[cells, stride]`: what the inner input adds on a cell; in steps.
+    outer: Vec<i16>,
+    values: Vec<i16>,
 }
 
 /// Parts that are looked up together: a row of logits for every combination of their cells that occurs.
 struct Table {
     parts: Vec<usize>,
-    /// `[rows, parts]`.
-    cells: Vec<usize>,
-    /// `[n]`: the row of every inner element, times the width.
-    row: Vec<usize>,
+    /// `[rows, parts]`; nothing for a single part, whose rows need no adding up.
+    cells: Vec<u16>,
+    rows: usize,
 }
 
 /// Pairs that were decided, and those that are left.
@@ -87,6 +91,67 @@ pub struct Decided {
     pub flops: u64,
 }
 
+/// The neurons in parts, in their order: their functions and how they are counted.
+struct Counted {
+    order: Vec<usize>,
+    /// `[n, k]`.
+    outer: Vec<f64>,
+    inner: Vec<f64>,
+    /// `[k]`: what a step of the input stands for, how many there are in one, and how far the inner function is from its
+    /// values on the cells.
+    steps: Vec<f64>,
+    per: Vec<f64>,
+    off: Vec<f64>,
+    /// By part, `[cells, neurons]`: the inner function on the cells, in steps.
+    values: Vec<Vec<i16>>,
+}
+
+impl Counted {
+    fn new(partitions: &Partitions, (outer, inner): (&[f64], &[f64]), m: usize, inputs: &[f64]) -> Self {
+        let parts = || partitions.parts.iter();
+        let order: Vec<usize> = parts().flat_map(|part| part.neurons.iter().copied()).collect();
+        let k = order.len();
+        let (outer, inner) = (in_order(outer, m, &order), in_order(inner, m, &order));
+        let steps: Vec<f64> = order.iter().map(|&i| fixed::step(inputs[i])).collect();
+        let per: Vec<f64> = steps.iter().map(|step| 1.0 / step).collect();
+        let mut off = vec![0.0; k];
+        let mut values = Vec::with_capacity(partitions.parts.len());
+        let mut start = 0;
+        for part in parts() {
+            let (cells, count) = (count(&part.cells), part.neurons.len());
+            let mut least = vec![f64::INFINITY; cells * count];
+            let mut most = vec![f64::NEG_INFINITY; cells * count];
+            for (row, &cell) in inner.chunks_exact(k).zip(&part.cells) {
+                let here = usize::from(cell) * count..(usize::from(cell) + 1) * count;
+                lanes::widen(&mut least[here.clone()], &mut most[here], &row[start..start + count]);
+            }
+            let value = |(place, (&least, &most)): (usize, (&f64, &f64))| {
+                // A cell without elements is never looked up.
+                if least > most {
+                    return 0;
+                }
+                let at = start + place % count;
+                let value = fixed::in_steps(0.5 * (least + most), per[at]);
+                let middle = f64::from(value) * steps[at];
+                // Sound: differences of two numbers, rounded once.
+                off[at] = f64::max(off[at], (most - middle).max(middle - least) * OUTWARD);
+                value
+            };
+            values.push(least.iter().zip(&most).enumerate().map(value).collect());
+            start += count;
+        }
+        Self {
+            order,
+            outer,
+            inner,
+            steps,
+            per,
+            off,
+            values,
+        }
+    }
+}
+
 impl<'a> PartitionTier<'a> {
     /// Bounds what the partitions miss; O(mn), or O(mn^2) where that is done for every inner element by itself.
     ///
@@ -96,7 +161,7 @@ impl<'a> PartitionTier<'a> {
     pub fn new(folded: &Folded, group: &'a Group, partitions: &Partitions) -> Option<Self> {
         let (n, m) = (folded.order(), folded.neurons());
         let applies = matches!(folded.activation, Activation::Relu | Activation::Abs) && n > 0 && m > 0;
-        if !applies || !partitions.fits(n, m) {
+        if !applies || !partitions.fits(n, m) || partitions.tables.len() > MOST_TABLES {
             return None;
         }
         let functions = [&folded.left, &folded.right].map(|matrix| matrix.as_standard_layout());
@@ -110,208 +175,102 @@ impl<'a> PartitionTier<'a> {
         let unembed = folded.unembed.as_standard_layout();
         let unembed = unembed.as_slice().expect("standard layout");
         let unembed = |i: usize| &unembed[i * n..(i + 1) * n];
-        let width = n.div_ceil(LANES);
-        let parts = || {
-            let part = |part| PartTables::new(part, (inner, m), unembed, n);
-            partitions.parts.iter().map(part).collect::<Vec<_>>()
-        };
-        let largest = || {
-            let most = functions.map(|functions| {
-                let mut most = vec![0.0; m];
-                functions
-                    .chunks_exact(m)
-                    .for_each(|row| lanes::raise_magnitudes(&mut most, row));
-                most
-            });
-            // Sound: above any value of the input, or of one with a value on a cell in it, which is rounded to float32.
-            let input = |(x, y): (&f64, &f64)| 1.001 * (x + y);
-            most[0].iter().zip(&most[1]).map(input).collect::<Vec<f64>>()
-        };
-        let order: Vec<usize> = partitions
-            .parts
-            .iter()
-            .flat_map(|part| part.neurons.iter().copied())
-            .collect();
-        // In parallel from the start: what comes after finds the other thread awake.
-        let ((parts, off), (inputs, outer_in_order)) =
-            rayon::join(|| unzip(parts()), || (largest(), in_order(outer, m, &order)));
-        // Sound: an activation is no further than its input from the constant 0 that replaces it.
-        let mut missed = inputs.clone();
-        order.iter().zip(&off).for_each(|(&i, &off)| missed[i] = off);
-        let seen = |i: usize| missed[i] < inputs[i];
-        // Sound: products and sums of at most m + parts terms in float32, of numbers rounded to it.
-        let rounding = gamma(2 * m + 64, SINGLE_UNIT);
+        let [left, right] = functions.map(|functions| {
+            let (mut least, mut most) = (vec![f64::INFINITY; m], vec![f64::NEG_INFINITY; m]);
+            functions
+                .chunks_exact(m)
+                .for_each(|row| lanes::widen(&mut least, &mut most, row));
+            (least, most)
+        });
+        // Sound: above any value of the input, or of one with a value on a cell in it.
+        let magnitude = |least: f64, most: f64| most.max(-least);
+        let input = |i: usize| 1.001 * (magnitude(left.0[i], left.1[i]) + magnitude(right.0[i], right.1[i]));
+        let inputs: Vec<f64> = (0..m).map(input).collect();
+        let counted = Counted::new(partitions, (outer, inner), m, &inputs);
+        let pointwise = partitions.pointwise && !counted.order.is_empty();
+        // Sound: an activation is no further from the constant 0 that replaces it than it is large.
+        let largest = |i: usize| largest_activation(folded.activation, left.0[i] + right.0[i], left.1[i] + right.1[i]);
+        let mut missed: Vec<f64> = (0..m).map(|i| largest(i) * OUTWARD).collect();
+        // Of an input, half a step where it is rounded.
+        let mut rounded = vec![0.0; m];
+        for ((&i, &off), &step) in counted.order.iter().zip(&counted.off).zip(&counted.steps) {
+            (missed[i], rounded[i]) = (off, 0.5 * step * OUTWARD);
+            if pointwise {
+                // Sound: the difference is rounded as well, and stands for its magnitude too.
+                rounded[i] += 0.5 * fixed::step(off) * OUTWARD;
+            }
+        }
         let mut slack = vec![0.0; n];
         let mut magnitude: Vec<f64> = folded.bias.iter().map(|bias| bias.abs()).collect();
+        let in_part = |i: usize| rounded[i] > 0.0;
         for i in 0..m {
-            let apart = partitions.pointwise && seen(i);
-            // Sound: below float32's range inputs are rounded by an absolute amount, which the unembedding multiplies.
-            let own = folded.left_error[i] + folded.right_error[i] + rounding * inputs[i] + 8.0 * SINGLE_SUBNORMAL;
-            let own = own + if apart { 0.0 } else { missed[i] };
+            let own = folded.left_error[i] + folded.right_error[i] + rounded[i];
+            let own = own + if pointwise && in_part(i) { 0.0 } else { missed[i] };
             lanes::add_scaled_magnitudes(&mut slack, own, unembed(i));
             lanes::add_scaled_magnitudes(&mut magnitude, inputs[i] + missed[i], unembed(i));
         }
-        // Sound: and below its range unembeddings and products are.
-        let all_inputs = lanes::sum(&inputs);
-        let underflow = (all_inputs + (2 * m) as f64) * 2.0 * SINGLE_SUBNORMAL;
         // Not a number where one is not: comparisons alone would miss it.
         let most_function = lanes::largest(outer) + lanes::largest(inner);
         let most_unembed = (0..m).map(|i| lanes::largest(unembed(i))).fold(0.0, f64::max);
-        let most = lanes::largest(&magnitude) + lanes::largest(&slack) + underflow;
-        let in_range = [most, all_inputs, most_function, most_unembed]
+        let most = lanes::largest(&magnitude) + lanes::largest(&slack);
+        let in_range = [most, lanes::sum(&inputs), most_function, most_unembed]
             .into_iter()
             .all(|v| v * 4.0 < f64::from(f32::MAX));
-        if !in_range || partitions.tables.len() > MOST_TABLES {
+        if !in_range {
             return None;
         }
-        let tables: Vec<Table> = partitions
-            .tables
-            .iter()
-            .map(|parts| Table::new(partitions, parts, width))
-            .collect();
-        let of_parts: usize = parts.iter().map(|part| part.cells * part.count * (2 * n + 2)).sum();
+        // A power of two: scaling is exact.
+        let scale = 2.0_f64.powi((LARGEST / most).log2().floor().min(100.0) as i32);
+        let width = n.div_ceil(LANES);
+        let panel = partitions.panel.div_ceil(LANES).next_multiple_of(fixed::PANEL).max(fixed::PANEL);
+        let panel = if folded.activation == Activation::Relu { panel.min(width) } else { width };
+        let parts = PartRows::all(partitions, &counted, n, unembed, scale);
+        let each = pointwise.then(|| Differences::new(folded.activation, &counted, n, unembed, scale));
+        let (tables, starts) = lay_out(partitions, panel, n);
+        let of_parts: usize = parts.iter().map(|part| part.cells * part.neurons * (2 * n + 2)).sum();
         let of_tables: usize = tables.iter().map(|table| table.cells.len() * n).sum();
-        let mut tier = Self {
+        // Sound: rows are rounded, and the bounds themselves by one unit each.
+        let rounds: f64 = parts.iter().map(|part| part.weights.error()).sum::<f64>() + 2.0;
+        let rounds = rounds + each.as_ref().map_or(0.0, Differences::error);
+        let bounds = |sign: f64| {
+            let bound = |(bias, slack): (&f64, &f64)| (bias + sign * slack * OUTWARD) * scale + sign * rounds;
+            wide_row(folded.bias.iter().zip(&slack).map(bound), width)
+        };
+        let (mut upper, mut lower) = (bounds(1.0), bounds(-1.0));
+        let mut flops = (12 * m * n) as u64;
+        if let Some(each) = each {
+            (upper, lower) = each.bounds(&partitions.parts, &counted, n, (&upper, &lower));
+            flops += (4 * counted.order.len() * n * n) as u64;
+        }
+        Some(Self {
             group,
             activation: folded.activation,
             inner: partitions.inner,
-            outer: outer_in_order,
-            neurons: order.len(),
             parts,
-            // A power of two: scaling is exact.
-            scale: 2.0_f64.powi((LARGEST / most).log2().floor().min(100.0) as i32),
+            starts,
+            scale,
             width,
-            upper: Vec::new(),
-            lower: Vec::new(),
-            flops: [
-                (12 * m * n) as u64,
-                (of_parts + of_tables) as u64,
-                ((tables.len() + 1) * n) as u64,
-            ],
+            panel,
+            upper,
+            lower,
+            correct: (panel < width).then(|| LogitBounds::new(folded)),
+            flops: [flops, (of_parts + of_tables) as u64, ((tables.len() + 1) * n) as u64],
             tables,
-        };
-        // Sound: every table is rounded by at most half a unit, and these bounds by less than one.
-        let rounds = (tier.tables.len().div_ceil(2) + 2) as f64;
-        let slack: Vec<f64> = slack.iter().map(|slack| slack * OUTWARD + underflow).collect();
-        if partitions.pointwise && !order.is_empty() {
-            tier.bound_each(folded, partitions, inner, &slack, rounds);
-        } else {
-            let bounds = |sign: f64| {
-                let bound = |(bias, slack): (&f64, &f64)| (bias + sign * slack) * tier.scale + sign * rounds;
-                wide_row(folded.bias.iter().zip(&slack).map(bound), width)
-            };
-            (tier.upper, tier.lower) = (bounds(1.0), bounds(-1.0));
-        }
-        Some(tier)
+        })
     }
 
-    /// Bounds for every inner element by itself. `relu(t + d) - relu(t)` is `d/2`, up to `|d|/2`: the first is summed with
-    /// its sign.
-    fn bound_each(&mut self, folded: &Folded, partitions: &Partitions, inner: &[f64], slack: &[f64], rounds: f64) {
-        let (n, m, k) = (self.group.order(), folded.neurons(), self.neurons);
-        let columns = self.width * LANES;
-        let (odd, even) = match self.activation {
-            Activation::Relu => (0.5, 0.5),
-            _ => (0.0, 1.0),
-        };
-        let mut rows = vec![0.0; k * columns];
-        let order = partitions.parts.iter().flat_map(|part| &part.neurons);
-        for (row, &i) in rows.chunks_exact_mut(columns).zip(order) {
-            let unembed = folded.unembed.row(i);
-            row.iter_mut()
-                .zip(unembed)
-                .for_each(|(single, &value)| *single = value as f32);
-        }
-        let signed = Kernel::new(&rows, &vec![0.0; columns]);
-        rows.iter_mut().for_each(|value| *value = value.abs());
-        let magnitudes = Kernel::new(&rows, &vec![0.0; columns]);
-        // Sound: the differences are rounded once, and their sums of k products in float32.
-        let inflate = 1.0 + 4.0 * gamma(k + 16, SINGLE_UNIT);
-        // In units.
-        let (odd, even) = (
-            odd * self.scale,
-            even * inflate * self.scale * (1.0 + 4.0 * SINGLE_UNIT),
-        );
-        let in_units = |values: &mut dyn Iterator<Item = f64>| {
-            let mut row = vec![0.0; columns];
-            row.iter_mut()
-                .zip(values)
-                .for_each(|(single, value)| *single = (value * self.scale) as f32);
-            row
-        };
-        let middle = in_units(&mut folded.bias.iter().copied());
-        let wide = in_units(&mut slack.iter().map(|slack| slack + rounds / self.scale));
-        let elements: Vec<usize> = (0..n).collect();
-        let bound = |elements: &[usize]| {
-            let (mut first, mut second) = (signed.scratch_of(EACH), magnitudes.scratch_of(EACH));
-            let differences = first.hidden.chunks_exact_mut(k).zip(second.hidden.chunks_exact_mut(k));
-            for (&y, (first, second)) in elements.iter().zip(differences) {
-                for (part, tables) in partitions.parts.iter().zip(&self.parts) {
-                    let values = &tables.values[usize::from(part.cells[y]) * tables.count..][..tables.count];
-                    let first = &mut first[tables.start..][..tables.count];
-                    for ((first, value), &i) in first.iter_mut().zip(values).zip(&part.neurons) {
-                        *first = (inner[y * m + i] - f64::from(*value)) as f32;
-                    }
-                }
-                second
-                    .iter_mut()
-                    .zip(first)
-                    .for_each(|(second, first)| *second = first.abs());
-            }
-            signed.logits(&mut first, elements.len());
-            magnitudes.logits(&mut second, elements.len());
-            let rows = elements.len() * self.width;
-            let (mut upper, mut lower) = (vec![Wide::LEAST; rows], vec![Wide::LEAST; rows]);
-            bounds_in_units(
-                (&first.logits, &second.logits),
-                (&middle, &wide),
-                (odd as f32, even as f32),
-                &mut upper,
-                &mut lower,
-            );
-            for row in upper
-                .chunks_exact_mut(self.width)
-                .chain(lower.chunks_exact_mut(self.width))
-            {
-                row[self.width - 1].0[n - (self.width - 1) * LANES..].fill(i16::MIN);
-            }
-            (upper, lower)
-        };
-        let bounds: Vec<(Vec<Wide>, Vec<Wide>)> = elements.par_chunks(EACH).map(bound).collect();
-        for (upper, lower) in bounds {
-            self.upper.extend(upper);
-            self.lower.extend(lower);
-        }
-        self.flops[0] += (4 * k * n * n) as u64;
-    }
-
-    /// What all tables and what one pair costs, in flops of a matrix product that take the same time: additions of short
-    /// rows are slower than they count.
+    /// What all rows and what one pair costs, in flops of a matrix product in float32 that take the same time: measured.
     pub fn cost(&self) -> (f64, f64) {
-        let (n, tables) = (self.group.order() as f64, self.tables.len() as f64);
-        // A row of logits is stored as well, and a part begun.
-        let of_part = |part: &PartTables| (part.cells * (part.count + 4) + 16) as f64;
-        let of_parts: f64 = self.parts.iter().map(of_part).sum();
-        let rows: usize = self
-            .tables
-            .iter()
-            .map(|table| table.cells.len() + 2 * table.cells.len() / table.parts.len())
-            .sum();
-        // Waking a second thread takes as long as the first number.
-        let bounds = 8e6 + 500.0 * n * self.neurons as f64 + self.flops[0] as f64;
-        // Beyond a core's own memory everything takes about three times as long.
-        let bytes = n * (4.0 * self.parts.iter().map(|part| part.cells).sum::<usize>() as f64)
-            + 2.0
-                * n
-                * self
-                    .tables
-                    .iter()
-                    .map(|table| table.cells.len() / table.parts.len())
-                    .sum::<usize>() as f64;
-        let far = if bytes > 1e6 { 3.0 } else { 1.0 };
+        let (n, columns) = (self.group.order() as f64, (LANES * self.width) as f64);
+        let sum = |of_part: &dyn Fn(&PartRows) -> usize| self.parts.iter().map(of_part).sum::<usize>() as f64;
+        let products = sum(&|part| part.cells * part.neurons.div_ceil(2));
+        let added: usize = self.tables.iter().map(|table| table.cells.len() + table.rows).sum();
+        let rows = n * columns * (1.1 * products + 6.0 * sum(&|part| part.cells) + 0.7 * added as f64);
+        let neurons = sum(&|part| part.neurons);
+        let of_each = if self.upper.len() > self.width { 5.0 * n + 800.0 } else { 0.0 };
         (
-            bounds + far * n * n * (2.5 * of_parts + 3.0 * rows as f64),
-            far * (tables * (2.0 * n + 100.0) + 700.0),
+            1e6 + rows + n * (1000.0 + of_each) * neurons,
+            columns * (1.2 * self.tables.len() as f64 + 21.0),
         )
     }
 
@@ -319,27 +278,31 @@ impl<'a> PartitionTier<'a> {
     pub fn sample(&self, count: usize) -> f64 {
         let elements: Vec<Element> = self.group.elements().collect();
         let step = elements.len().div_ceil(count);
-        let (mut memory, mut decided) = (Memory::new(self), Decided::default());
-        let sample = elements.iter().skip(step / 2).step_by(step);
-        let count = sample.clone().count() * elements.len();
-        sample.for_each(|&outer| self.decide_row(outer, None, &mut memory, &mut decided));
-        decided.rest.len() as f64 / count.max(1) as f64
+        let sample: Vec<Element> = elements.iter().copied().skip(step / 2).step_by(step).collect();
+        let decided = self.decide_some(&sample, None);
+        decided.rest.len() as f64 / (sample.len() * elements.len()).max(1) as f64
     }
 
     /// Decides pairs, right or wrong: all, or those that the gaps do not prove; in parallel.
     pub fn decide(&self, gaps: Option<&Gaps>) -> Decided {
-        let n = self.group.order();
         let elements: Vec<Element> = self.group.elements().collect();
-        let task = (TASK / n).clamp(1, 16);
-        let decided: Vec<Decided> = elements
+        self.decide_some(&elements, gaps)
+    }
+
+    /// The pairs of these outer elements.
+    fn decide_some(&self, outer: &[Element], gaps: Option<&Gaps>) -> Decided {
+        let n = self.group.order();
+        let task = if self.panel < self.width { BATCH } else { (TASK / n).clamp(1, 16) };
+        let decided: Vec<Decided> = outer
             .par_chunks(task)
             .map_init(
                 || Memory::new(self),
                 |memory, outer| {
                     let mut decided = Decided::default();
+                    let batch = if self.panel < self.width { task } else { 1 };
                     outer
-                        .iter()
-                        .for_each(|&outer| self.decide_row(outer, gaps, memory, &mut decided));
+                        .chunks(batch)
+                        .for_each(|outer| self.decide_batch(outer, gaps, memory, &mut decided));
                     decided
                 },
             )
@@ -357,94 +320,277 @@ impl<'a> PartitionTier<'a> {
         all
     }
 
-    /// Decides the open pairs of one outer element.
-    fn decide_row(&self, outer: Element, gaps: Option<&Gaps>, memory: &mut Memory, decided: &mut Decided) {
-        let gaps = gaps.map(|gaps| gaps.limit(outer, self.inner));
-        if gaps.is_some_and(|(of_inner, limit)| lanes::count_above(of_inner, limit) == of_inner.len()) {
+    /// Decides the open pairs of these outer elements; of one where rows are formed whole.
+    fn decide_batch(&self, outer: &[Element], gaps: Option<&Gaps>, memory: &mut Memory, decided: &mut Decided) {
+        let n = self.group.order();
+        let Memory {
+            rows,
+            places,
+            least,
+            counts,
+            single,
+        } = memory;
+        // Which pairs are open: what counts more than one is closed.
+        let mut open = 0;
+        for (&outer, counts) in outer.iter().zip(counts.chunks_exact_mut(n)) {
+            counts.fill(0);
+            if let Some((of_inner, limit)) = gaps.map(|gaps| gaps.limit(outer, self.inner)) {
+                let closed = |(count, &gap): (&mut u32, &f64)| *count = if gap > limit { u32::MAX } else { 0 };
+                counts.iter_mut().zip(of_inner).for_each(closed);
+            }
+            open += counts.iter().filter(|&&count| count == 0).count();
+        }
+        if open == 0 {
             return;
         }
-        self.lay_out(outer, &mut memory.logits);
-        let tables = self.tables.iter().zip(&memory.logits.tables);
-        let tables: Vec<(&[Wide], &[usize])> = tables.map(|(table, rows)| (&rows[..], &table.row[..])).collect();
-        let sums = Sums {
-            tables: &tables,
-            upper: &self.upper,
-            lower: &self.lower,
-            width: self.width,
-        };
-        let Memory { known, correct, .. } = memory;
-        *known = Known::default();
-        match self.inner {
-            Input::Right => sums.decide(self.group.row(outer), gaps, known),
-            Input::Left => {
-                let column = self
-                    .group
-                    .table()
-                    .iter()
-                    .skip(outer.index())
-                    .step_by(self.group.order());
-                correct.clear();
-                correct.extend(column);
-                sums.decide(correct, gaps, known);
+        decided.flops += self.flops[1] * outer.len() as u64 + self.flops[2] * open as u64;
+        for start in (0..self.width).step_by(self.panel) {
+            let columns = start..self.width.min(start + self.panel);
+            for (at, &outer) in outer.iter().enumerate() {
+                let (least, counts) = (&mut least[at * n..][..n], &mut counts[at * n..][..n]);
+                self.lay_out(outer, columns.clone(), rows);
+                let tables = Tables {
+                    rows: &rows.rows,
+                    starts: &self.starts,
+                    width: columns.len(),
+                };
+                let (upper, lower) = (self.bounds(&self.upper, start), self.bounds(&self.lower, start));
+                if let Some(correct) = &self.correct {
+                    if start == 0 {
+                        self.correct_logits(correct, outer, single, least);
+                    }
+                    tables.count(upper, Least::Given(least), counts);
+                    continue;
+                }
+                self.products(outer, places);
+                tables.count(upper, Least::Of(places, lower), counts);
+                let undecided = |count: u32| (2..u32::MAX).contains(&count);
+                if counts.iter().any(|&count| undecided(count)) {
+                    // Does another's lower bound exceed the upper bound of the correct one?
+                    let mut others: Vec<u32> = counts.iter().map(|&count| if undecided(count) { 0 } else { 2 }).collect();
+                    tables.count(lower, Least::Above(places, upper), &mut others);
+                    for (count, others) in counts.iter_mut().zip(others) {
+                        if undecided(*count) && others > 0 {
+                            decided.wrong += 1;
+                            *count = u32::MAX;
+                        }
+                    }
+                }
             }
         }
-        decided.right += known.right;
-        decided.wrong += known.wrong;
-        let pair = |&inner: &Element| match self.inner {
-            Input::Left => (inner, outer),
-            Input::Right => (outer, inner),
-        };
-        decided.rest.extend(known.rest.iter().map(pair));
-        let pairs = (known.right + known.wrong + known.rest.len()) as u64;
-        decided.flops += self.flops[1] + self.flops[2] * pairs;
+        for (&outer, counts) in outer.iter().zip(counts.chunks_exact(n)) {
+            for (inner, &count) in self.group.elements().zip(counts) {
+                match count {
+                    // The correct one reaches its own lower bound.
+                    0 | 1 => decided.right += 1,
+                    u32::MAX => {}
+                    _ => decided.rest.push(match self.inner {
+                        Input::Left => (inner, outer),
+                        Input::Right => (outer, inner),
+                    }),
+                }
+            }
+        }
     }
 
-    /// The tables of one outer element.
-    fn lay_out(&self, outer: Element, logits: &mut Logits) {
-        let inputs = &self.outer[outer.index() * self.neurons..(outer.index() + 1) * self.neurons];
-        for (part, scratch) in self.parts.iter().zip(&mut logits.parts) {
-            let inputs = &inputs[part.start..part.start + part.count];
-            let rows = scratch.hidden.chunks_exact_mut(part.count);
-            for (hidden, values) in rows.zip(part.values.chunks_exact(part.count)) {
-                kernel::activate(self.activation, hidden, inputs, values);
-            }
-            part.kernel.logits(scratch, part.cells);
+    fn bounds<'b>(&self, rows: &'b [Wide], start: usize) -> Bounds<'b> {
+        Bounds {
+            rows: &rows[start..],
+            stride: if rows.len() > self.width { self.width } else { 0 },
         }
-        for (table, rows) in self.tables.iter().zip(&mut logits.tables) {
-            let parts: Vec<&[Line]> = table.parts.iter().map(|&part| &logits.parts[part].logits[..]).collect();
-            add_rows(rows, self.width, &parts, &table.cells, self.scale as f32);
+    }
+
+    /// Every inner element's product with the outer one.
+    fn products(&self, outer: Element, products: &mut Vec<Element>) {
+        products.clear();
+        match self.inner {
+            Input::Right => products.extend_from_slice(self.group.row(outer)),
+            Input::Left => {
+                let table = self.group.table().iter();
+                products.extend(table.skip(outer.index()).step_by(self.group.order()));
+            }
+        }
+    }
+
+    /// In units, lower bounds on the correct logits of every inner element.
+    fn correct_logits(&self, logits: &LogitBounds, outer: Element, single: &mut Vec<f64>, least: &mut [i16]) {
+        logits.correct_all(self.group, outer, self.inner, single);
+        for (least, bound) in least.iter_mut().zip(single) {
+            // Sound: scaling by a power of two is exact.
+            *least = (*bound * self.scale).floor().max(-LARGEST) as i16;
+        }
+    }
+
+    /// The rows of one outer element, in these columns.
+    fn lay_out(&self, outer: Element, columns: std::ops::Range<usize>, rows: &mut Rows) {
+        let of_parts: usize = self.parts.iter().map(|part| part.cells * self.panel).sum();
+        let (of_parts, mut sums) = rows.rows.split_at_mut(of_parts);
+        let mut rest = &mut *of_parts;
+        for part in &self.parts {
+            let inputs = &part.outer[outer.index() * part.stride..][..part.stride];
+            for values in part.values.chunks(BLOCK * part.stride) {
+                let activations = &mut rows.activations[..values.len()];
+                activate(self.activation, activations, inputs, values);
+                let target = rest.split_off_mut(..values.len() / part.stride * self.panel).expect("a row per cell");
+                part.weights.multiply(activations, columns.clone(), target);
+            }
+        }
+        let mut parts: Vec<&[Wide]> = Vec::with_capacity(self.parts.len());
+        let mut rest = &*of_parts;
+        for part in &self.parts {
+            parts.push(rest.split_off(..part.cells * self.panel).expect("a row per cell"));
+        }
+        for table in self.tables.iter().filter(|table| table.parts.len() > 1) {
+            let target = sums.split_off_mut(..table.rows * self.panel).expect("a row per combination");
+            let parts: Vec<&[Wide]> = table.parts.iter().map(|&part| parts[part]).collect();
+            units::add_up(target, self.panel, &parts, &table.cells);
         }
     }
 }
 
+/// What the cells miss, for every inner element by itself: `relu(t + d) - relu(t)` is `d/2`, up to `|d|/2`, and the first is
+/// summed with its sign.
+struct Differences {
+    /// Nothing is known of the sign for the absolute value.
+    signed: Option<Fixed>,
+    magnitudes: Fixed,
+    /// `[k]`: how many steps of the difference there are in one.
+    per: Vec<f64>,
+    stride: usize,
+}
+
+impl Differences {
+    fn new<'u>(
+        activation: Activation,
+        counted: &Counted,
+        n: usize,
+        unembed: impl Fn(usize) -> &'u [f64],
+        scale: f64,
+    ) -> Self {
+        let steps: Vec<f64> = counted.off.iter().map(|&off| fixed::step(off)).collect();
+        let halves = activation == Activation::Relu;
+        let scale = if halves { 0.5 * scale } else { scale };
+        let signed = Fixed::new(n, &steps, |i| unembed(counted.order[i]), scale);
+        Self {
+            magnitudes: signed.magnitudes(),
+            signed: halves.then_some(signed),
+            stride: steps.len().next_multiple_of(fixed::PADDING),
+            per: steps.into_iter().map(|step| 1.0 / step).collect(),
+        }
+    }
+
+    fn error(&self) -> f64 {
+        self.magnitudes.error() + self.signed.as_ref().map_or(0.0, Fixed::error)
+    }
+
+    /// `[n, width]`, from above and from below, with these for all elements.
+    fn bounds(
+        &self,
+        parts: &[Part],
+        counted: &Counted,
+        n: usize,
+        (upper, lower): (&[Wide], &[Wide]),
+    ) -> (Vec<Wide>, Vec<Wide>) {
+        let (k, width) = (self.per.len(), upper.len());
+        let (mut above, mut below) = (vec![Wide::ZERO; n * width], vec![Wide::ZERO; n * width]);
+        let elements: Vec<usize> = (0..n).collect();
+        elements
+            .par_chunks(BLOCK)
+            .zip(above.par_chunks_mut(BLOCK * width))
+            .zip(below.par_chunks_mut(BLOCK * width))
+            .for_each(|((elements, above), below)| {
+                let mut differences = vec![0; elements.len() * self.stride];
+                for (&y, row) in elements.iter().zip(differences.chunks_exact_mut(self.stride)) {
+                    let inner = &counted.inner[y * k..][..k];
+                    let mut start = 0;
+                    for (part, values) in parts.iter().zip(&counted.values) {
+                        let count = part.neurons.len();
+                        let here = start..start + count;
+                        in_steps(
+                            &mut row[here.clone()],
+                            &inner[here.clone()],
+                            &values[usize::from(part.cells[y]) * count..][..count],
+                            &counted.steps[here.clone()],
+                            &self.per[here],
+                        );
+                        start += count;
+                    }
+                }
+                match &self.signed {
+                    Some(signed) => signed.multiply(&differences, 0..width, above),
+                    None => above.fill(Wide::ZERO),
+                }
+                differences.iter_mut().for_each(|difference| *difference = difference.abs());
+                self.magnitudes.multiply(&differences, 0..width, below);
+                for (above, below) in above.chunks_exact_mut(width).zip(below.chunks_exact_mut(width)) {
+                    units::widen(above, below, upper, lower);
+                }
+            });
+        (above, below)
+    }
+}
+
+/// Differences of the inner function from its values on the cells, in steps of their own.
+#[multiversion(targets("x86_64+avx512f+avx512vl+avx512dq+avx512bw", "x86_64+avx2"))]
+fn in_steps(differences: &mut [i16], inner: &[f64], values: &[i16], steps: &[f64], per: &[f64]) {
+    let of_cells = values.iter().zip(steps).map(|(&value, step)| f64::from(value) * step);
+    for (((difference, of_cell), inner), &per) in differences.iter_mut().zip(of_cells).zip(inner).zip(per) {
+        *difference = fixed::in_steps(inner - of_cell, per);
+    }
+}
+
+/// The tables, and where the rows of every inner element begin, each `panel` vectors long: those of the parts one part after
+/// the other, then those of tables of several parts.
+fn lay_out(partitions: &Partitions, panel: usize, n: usize) -> (Vec<Table>, Starts) {
+    let mut ends = 0;
+    let mut first = |rows: usize| {
+        ends += rows * panel;
+        ends - rows * panel
+    };
+    let of_parts: Vec<usize> = partitions.parts.iter().map(|part| first(count(&part.cells))).collect();
+    let (mut tables, mut starts) = (Vec::new(), Vec::new());
+    for parts in &partitions.tables {
+        let (table, row) = Table::new(partitions, parts);
+        let start = match parts[..] {
+            [part] => of_parts[part],
+            _ => first(table.rows),
+        };
+        starts.push(row.into_iter().map(|row| start + row * panel).collect());
+        tables.push(table);
+    }
+    (tables, Starts::new(&starts, n))
+}
+
 impl Table {
-    fn new(partitions: &Partitions, parts: &[usize], width: usize) -> Self {
+    /// The table, and the row of every element.
+    fn new(partitions: &Partitions, parts: &[usize]) -> (Self, Vec<usize>) {
         let cells_of = |part: usize| &partitions.parts[part].cells;
         // Combinations of cells are numbered part after part.
-        let mut numbers: Vec<usize> = Vec::new();
-        let mut cells: Vec<usize> = Vec::new();
-        for (place, &part) in parts.iter().enumerate() {
+        let mut row: Vec<usize> = cells_of(parts[0]).iter().map(|&cell| usize::from(cell)).collect();
+        let mut rows = count(cells_of(parts[0]));
+        let mut cells: Vec<u16> = (0..rows).map(|cell| cell as u16).collect();
+        for (place, &part) in parts.iter().enumerate().skip(1) {
             let wide = count(cells_of(part));
-            let mut known = vec![usize::MAX; wide * (cells.len() / place.max(1)).max(1)];
-            let mut combined = Vec::new();
-            numbers.resize(cells_of(part).len(), 0);
-            for (number, &cell) in numbers.iter_mut().zip(cells_of(part)) {
+            let mut known = vec![usize::MAX; wide * rows];
+            let mut combined: Vec<u16> = Vec::new();
+            rows = 0;
+            for (number, &cell) in row.iter_mut().zip(cells_of(part)) {
                 let known = &mut known[*number * wide + usize::from(cell)];
                 if *known == usize::MAX {
-                    *known = combined.len() / (place + 1);
-                    combined.extend_from_slice(cells.get(*number * place..(*number + 1) * place).unwrap_or(&[]));
-                    combined.push(usize::from(cell));
+                    *known = rows;
+                    rows += 1;
+                    combined.extend_from_slice(&cells[*number * place..(*number + 1) * place]);
+                    combined.push(cell);
                 }
                 *number = *known;
             }
             cells = combined;
         }
-        let row = numbers.into_iter().map(|number| number * width).collect();
-        Self {
-            parts: parts.to_vec(),
-            cells,
-            row,
+        if parts.len() == 1 {
+            cells.clear();
         }
+        let parts = parts.to_vec();
+        (Self { parts, cells, rows }, row)
     }
 }
 
@@ -455,99 +601,105 @@ fn count(cells: &[u16]) -> usize {
 
 /// The memory of one thread.
 struct Memory {
-    logits: Logits,
-    /// `[n]`: what every inner element's product with the outer one is.
-    correct: Vec<Element>,
-    known: Known,
+    rows: Rows,
+    /// `[n]`: what every inner element's product with the outer one is, and its logit.
+    places: Vec<Element>,
+    single: Vec<f64>,
+    /// By outer element, `[n]`: what a sum must reach to count, and how many do.
+    least: Vec<i16>,
+    counts: Vec<u32>,
 }
 
-/// The tables of one outer element.
-struct Logits {
-    /// Per part, `[cells, n]` logits.
-    parts: Vec<kernel::Scratch>,
-    /// Per table, `[rows, width]`.
-    tables: Vec<Vec<Wide>>,
+/// The rows of one outer element.
+struct Rows {
+    activations: Vec<i16>,
+    /// `[_, panel]`: of every cell of every part, and of every row of tables of several parts.
+    rows: Vec<Wide>,
 }
 
 impl Memory {
     fn new(tier: &PartitionTier) -> Self {
-        let rows = |table: &Table| table.cells.len() / table.parts.len();
-        let parts = tier.parts.iter().map(|part| part.kernel.scratch_of(part.cells));
-        let tables = tier
-            .tables
-            .iter()
-            .map(|table| vec![Wide::ZERO; rows(table) * tier.width]);
+        let n = tier.group.order();
+        let batch = if tier.panel < tier.width { BATCH } else { 1 };
+        let of_parts: usize = tier.parts.iter().map(|part| part.cells).sum();
+        let several = tier.tables.iter().filter(|table| table.parts.len() > 1);
+        let of_tables: usize = several.map(|table| table.rows).sum();
+        let most = tier.parts.iter().map(|part| BLOCK.min(part.cells) * part.stride).max();
         Self {
-            logits: Logits {
-                parts: parts.collect(),
-                tables: tables.collect(),
+            rows: Rows {
+                activations: vec![0; most.unwrap_or(0)],
+                rows: vec![Wide::ZERO; (of_parts + of_tables) * tier.panel],
             },
-            correct: Vec::with_capacity(tier.group.order()),
-            known: Known::default(),
+            places: Vec::with_capacity(n),
+            single: Vec::with_capacity(n),
+            least: vec![0; batch * n],
+            counts: vec![0; batch * n],
         }
     }
 }
 
-impl PartTables {
-    /// The tables, and for every neuron how far its inner function is from its values on the cells.
-    fn new<'u>(
-        part: &Part,
-        (inner, m): (&[f64], usize),
-        unembed: impl Fn(usize) -> &'u [f64],
+impl PartRows {
+    fn all<'u>(
+        partitions: &Partitions,
+        counted: &Counted,
         n: usize,
-    ) -> (Self, Vec<f64>) {
-        let (cells, count) = (count(&part.cells), part.neurons.len());
-        let mut least = vec![f64::INFINITY; cells * count];
-        let mut most = vec![f64::NEG_INFINITY; cells * count];
-        let mut own = vec![0.0; count];
-        for (row, &cell) in inner.chunks_exact(m).zip(&part.cells) {
-            own.iter_mut().zip(&part.neurons).for_each(|(own, &i)| *own = row[i]);
-            let here = usize::from(cell) * count..(usize::from(cell) + 1) * count;
-            lanes::widen(&mut least[here.clone()], &mut most[here], &own);
-        }
-        let mut off = vec![0.0; count];
-        let mut values = vec![0.0; cells * count];
-        for (place, (value, (&least, &most))) in values.iter_mut().zip(least.iter().zip(&most)).enumerate() {
-            // A cell without elements is never looked up.
-            if least <= most {
-                *value = (0.5 * (least + most)) as f32;
-                let middle = f64::from(*value);
-                // Sound: differences of two numbers, rounded once.
-                off[place % count] = f64::max(off[place % count], (most - middle).max(middle - least) * OUTWARD);
+        unembed: impl Fn(usize) -> &'u [f64],
+        scale: f64,
+    ) -> Vec<Self> {
+        let mut start = 0;
+        let part = |(part, values): (&Part, &Vec<i16>)| {
+            let neurons = part.neurons.len();
+            let here = start..start + neurons;
+            start += neurons;
+            let stride = neurons.next_multiple_of(fixed::PADDING);
+            let mut outer = vec![0; n * stride];
+            for (to, from) in outer.chunks_exact_mut(stride).zip(counted.outer.chunks_exact(counted.order.len())) {
+                fixed::row_in_steps(to, &from[here.clone()], &counted.per[here.clone()]);
+            }
+            let mut padded = vec![0; values.len() / neurons * stride];
+            for (to, from) in padded.chunks_exact_mut(stride).zip(values.chunks_exact(neurons)) {
+                to[..neurons].copy_from_slice(from);
+            }
+            Self {
+                weights: Fixed::new(n, &counted.steps[here.clone()], |i| unembed(part.neurons[i]), scale),
+                neurons,
+                cells: values.len() / neurons,
+                stride,
+                outer,
+                values: padded,
+            }
+        };
+        partitions.parts.iter().zip(&counted.values).map(part).collect()
+    }
+}
+
+/// `[n, order]`: these columns of `[n, m]` in this order.
+fn in_order(matrix: &[f64], m: usize, order: &[usize]) -> Vec<f64> {
+    let mut columns = vec![0.0; matrix.len() / m * order.len()];
+    for (to, row) in columns.chunks_exact_mut(order.len().max(1)).zip(matrix.chunks_exact(m)) {
+        to.iter_mut().zip(order).for_each(|(to, &i)| *to = row[i]);
+    }
+    columns
+}
+
+/// Row after row the activation of the inputs and the values added up.
+#[multiversion(targets("x86_64+avx512f+avx512bw", "x86_64+avx2"))]
+fn activate(activation: Activation, activations: &mut [i16], inputs: &[i16], values: &[i16]) {
+    let rows = activations
+        .chunks_exact_mut(inputs.len())
+        .zip(values.chunks_exact(inputs.len()));
+    for (row, values) in rows {
+        let (row, values) = (row.as_chunks_mut::<32>().0, values.as_chunks::<32>().0);
+        for ((row, values), inputs) in row.iter_mut().zip(values).zip(inputs.as_chunks::<32>().0) {
+            for k in 0..32 {
+                let input = inputs[k].wrapping_add(values[k]);
+                row[k] = match activation {
+                    Activation::Abs => input.wrapping_abs(),
+                    _ => input.max(0),
+                };
             }
         }
-        let columns = n.next_multiple_of(LANES);
-        let mut rows = vec![0.0; count * columns];
-        for (row, &i) in rows.chunks_exact_mut(columns).zip(&part.neurons) {
-            lanes::to_single(&mut row[..n], unembed(i));
-        }
-        let tables = Self {
-            kernel: Kernel::new(&rows, &vec![0.0; columns]),
-            start: 0,
-            count,
-            values,
-            cells,
-        };
-        (tables, off)
     }
-}
-
-/// Tables one after the other, and what belongs to their neurons in the same order.
-fn unzip(parts: Vec<(PartTables, Vec<f64>)>) -> (Vec<PartTables>, Vec<f64>) {
-    let mut off = Vec::new();
-    let place = |(mut tables, own): (PartTables, Vec<f64>)| {
-        tables.start = off.len();
-        off.extend(own);
-        tables
-    };
-    let tables = parts.into_iter().map(place).collect();
-    (tables, off)
-}
-
-/// `[n, order]`: these columns of `[n, m]` in this order, in float32.
-fn in_order(matrix: &[f64], m: usize, order: &[usize]) -> Vec<f32> {
-    let rows = matrix.chunks_exact(m);
-    rows.flat_map(|row| order.iter().map(|&i| row[i] as f32)).collect()
 }
 
 /// Bounds in units, rounded; what is beyond them is the least number.
@@ -557,60 +709,4 @@ fn wide_row(bounds: impl Iterator<Item = f64>, width: usize) -> Vec<Wide> {
         *number = bound.round() as i16;
     }
     row
-}
-
-/// Row after row the sum of one row of every part, `[_, 2 * width]` lines each, times the scale and rounded to the nearest
-/// integer; all of them fit.
-#[multiversion(targets("x86_64+avx512f+avx512vl+avx512dq+avx512bw", "x86_64+avx2"))]
-fn add_rows(target: &mut [Wide], width: usize, parts: &[&[Line]], cells: &[usize], scale: f32) {
-    let mut rows: Vec<&[Line]> = Vec::with_capacity(parts.len());
-    for (target, cells) in target.chunks_exact_mut(width).zip(cells.chunks_exact(parts.len())) {
-        rows.clear();
-        for (part, &cell) in parts.iter().zip(cells) {
-            rows.push(&part[2 * width * cell..][..2 * width]);
-        }
-        for (block, wide) in target.iter_mut().enumerate() {
-            let (mut low, mut high) = ([0.0; 16], [0.0; 16]);
-            for row in &rows {
-                let lines = &row[2 * block..2 * block + 2];
-                for k in 0..16 {
-                    low[k] += lines[0].0[k];
-                    high[k] += lines[1].0[k];
-                }
-            }
-            for k in 0..16 {
-                wide.0[k] = (low[k] * scale + MAGIC).to_bits() as i16;
-                wide.0[k + 16] = (high[k] * scale + MAGIC).to_bits() as i16;
-            }
-        }
-    }
-}
-
-/// `middle + odd * first` plus and minus `wide + even * second`, row after row, rounded to the nearest integer; all of them
-/// fit.
-#[multiversion(targets("x86_64+avx512f+avx512vl+avx512dq+avx512bw", "x86_64+avx2"))]
-fn bounds_in_units(
-    (first, second): (&[Line], &[Line]),
-    (middle, wide): (&[f32], &[f32]),
-    (odd, even): (f32, f32),
-    upper: &mut [Wide],
-    lower: &mut [Wide],
-) {
-    let (middle, wide) = (middle.as_chunks::<16>().0, wide.as_chunks::<16>().0);
-    let (first, second) = (first.chunks_exact(middle.len()), second.chunks_exact(middle.len()));
-    let bounds = upper
-        .chunks_exact_mut(middle.len() / 2)
-        .zip(lower.chunks_exact_mut(middle.len() / 2));
-    for ((first, second), (upper, lower)) in first.zip(second).zip(bounds) {
-        for line in 0..middle.len() {
-            let (upper, lower) = (&mut upper[line / 2].0, &mut lower[line / 2].0);
-            let at = line % 2 * 16;
-            for k in 0..16 {
-                let centre = middle[line][k] + odd * first[line].0[k];
-                let off = wide[line][k] + even * second[line].0[k];
-                upper[at + k] = (centre + off + MAGIC).to_bits() as i16;
-                lower[at + k] = (centre - off + MAGIC).to_bits() as i16;
-            }
-        }
-    }
 }

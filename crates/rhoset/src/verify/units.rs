@@ -4,6 +4,7 @@
 //! AVX-512 and AVX2 have their own vectors, every other machine takes arrays.
 
 use crate::group::Element;
+use multiversion::multiversion;
 
 /// Numbers of a vector.
 pub(super) const LANES: usize = 32;
@@ -19,146 +20,237 @@ impl Wide {
     pub(super) const LEAST: Self = Self([i16::MIN; LANES]);
 }
 
-/// What a number is the sum of: a row of each table, and a row of each kind of bounds.
-pub(super) struct Sums<'a> {
-    /// Rows of `width` vectors, and for every element where its row begins.
-    pub(super) tables: &'a [(&'a [Wide], &'a [usize])],
-    /// Bounds from above and from below, by elements where there is more than one row.
-    pub(super) upper: &'a [Wide],
-    pub(super) lower: &'a [Wide],
+/// For every element, where its row of each table begins.
+pub(super) struct Starts {
+    tables: usize,
+    /// `[n, tables]`, in bytes: an addition looks up one of them.
+    starts: Vec<u32>,
+    largest: usize,
+}
+
+impl Starts {
+    /// `starts[table][element]` is counted in vectors.
+    pub(super) fn new(starts: &[Vec<usize>], elements: usize) -> Self {
+        let of_element = |element: usize| starts.iter().map(move |starts| starts[element]);
+        let largest = (0..elements).flat_map(of_element).max().unwrap_or(0);
+        let in_bytes = |start: usize| u32::try_from(start * size_of::<Wide>()).expect("fewer than 2^32 bytes");
+        Self {
+            tables: starts.len(),
+            starts: (0..elements).flat_map(of_element).map(in_bytes).collect(),
+            largest,
+        }
+    }
+}
+
+/// What numbers are sums of: `width` vectors of `rows` from where the element's row of each table begins.
+pub(super) struct Tables<'a> {
+    pub(super) rows: &'a [Wide],
+    pub(super) starts: &'a Starts,
     pub(super) width: usize,
 }
 
-/// What is known of the places.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Known {
-    /// How many have no other number that reaches the lower bound of the correct one.
-    pub(super) right: usize,
-    /// How many have another whose lower bound exceeds the upper bound of the correct one.
-    pub(super) wrong: usize,
-    /// The elements of the others.
-    pub(super) rest: Vec<Element>,
+/// Bounds to add to the sums: `width` vectors for each element, `stride` vectors apart (0: the same for all).
+#[derive(Clone, Copy)]
+pub(super) struct Bounds<'a> {
+    pub(super) rows: &'a [Wide],
+    pub(super) stride: usize,
 }
 
-impl Sums<'_> {
-    /// Adds to `known` what is known of the elements, whose correct numbers are given, but for those whose `gaps` exceed
-    /// the limit. No sum may be beyond 16 bits.
-    pub(super) fn decide(&self, correct: &[Element], gaps: Option<(&[f64], f64)>, known: &mut Known) {
+impl Bounds<'_> {
+    fn at(&self, element: usize, column: usize) -> i32 {
+        i32::from(self.rows[element * self.stride + column / LANES].0[column % LANES])
+    }
+}
+
+/// What a sum with its bound must reach to count.
+#[derive(Clone, Copy)]
+pub(super) enum Least<'a> {
+    /// This much, by element.
+    Given(&'a [i16]),
+    /// As much as the sum at this column with another bound.
+    Of(&'a [Element], Bounds<'a>),
+    /// One more than that.
+    Above(&'a [Element], Bounds<'a>),
+}
+
+impl Tables<'_> {
+    /// Adds to `counts` how many sums with their bounds reach the element's least, for the elements that count at most one
+    /// so far. No sum may be beyond 16 bits.
+    pub(super) fn count(&self, bounds: Bounds, least: Least, counts: &mut [u32]) {
         #[cfg(target_arch = "x86_64")]
         {
             // Sound: the features were detected.
             if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw") {
-                return unsafe { self.decide_avx512(correct, gaps, known) };
+                return unsafe { self.count_avx512(bounds, least, counts) };
             }
             if is_x86_feature_detected!("avx2") {
-                return unsafe { self.decide_avx2(correct, gaps, known) };
+                return unsafe { self.count_avx2(bounds, least, counts) };
             }
         }
-        self.decide_any::<portable::Vector>(correct, gaps, known);
+        self.count_any::<portable::Vector>(bounds, least, counts);
     }
 
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx512f,avx512bw,popcnt")]
-    fn decide_avx512(&self, correct: &[Element], gaps: Option<(&[f64], f64)>, known: &mut Known) {
-        self.decide_any::<x86::Avx512>(correct, gaps, known);
+    fn count_avx512(&self, bounds: Bounds, least: Least, counts: &mut [u32]) {
+        self.count_any::<x86::Avx512>(bounds, least, counts);
     }
 
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx2,popcnt")]
-    fn decide_avx2(&self, correct: &[Element], gaps: Option<(&[f64], f64)>, known: &mut Known) {
-        self.decide_any::<x86::Avx2>(correct, gaps, known);
+    fn count_avx2(&self, bounds: Bounds, least: Least, counts: &mut [u32]) {
+        self.count_any::<x86::Avx2>(bounds, least, counts);
     }
 
     #[inline(always)]
-    fn decide_any<V: Vector>(&self, correct: &[Element], gaps: Option<(&[f64], f64)>, known: &mut Known) {
-        match self.tables.len() {
-            1 => self.decide_with::<V, 1>(correct, gaps, known),
-            2 => self.decide_with::<V, 2>(correct, gaps, known),
-            3 => self.decide_with::<V, 3>(correct, gaps, known),
-            4 => self.decide_with::<V, 4>(correct, gaps, known),
-            5 => self.decide_with::<V, 5>(correct, gaps, known),
-            6 => self.decide_with::<V, 6>(correct, gaps, known),
-            7 => self.decide_with::<V, 7>(correct, gaps, known),
-            8 => self.decide_with::<V, 8>(correct, gaps, known),
-            9 => self.decide_with::<V, 9>(correct, gaps, known),
-            10 => self.decide_with::<V, 10>(correct, gaps, known),
-            11 => self.decide_with::<V, 11>(correct, gaps, known),
-            12 => self.decide_with::<V, 12>(correct, gaps, known),
-            _ => self.decide_with::<V, 0>(correct, gaps, known),
+    fn count_any<V: Vector>(&self, bounds: Bounds, least: Least, counts: &mut [u32]) {
+        let tables = self.starts.tables;
+        assert!(counts.len() * tables <= self.starts.starts.len());
+        assert!(tables == 0 || self.starts.largest + self.width <= self.rows.len());
+        let mut sums = vec![Wide::ZERO; self.width];
+        for (element, count) in counts.iter_mut().enumerate() {
+            if *count > 1 {
+                continue;
+            }
+            let bound = &bounds.rows[element * bounds.stride..][..self.width];
+            let starts = &self.starts.starts[element * tables..][..tables];
+            let (columns, other, above) = match least {
+                Least::Given(least) => {
+                    let least = V::splat(least[element]);
+                    self.sums(starts, bound, |_, sum: V| *count += sum.count_from(least));
+                    continue;
+                }
+                Least::Of(columns, other) => (columns, other, 0),
+                Least::Above(columns, other) => (columns, other, 1),
+            };
+            self.sums(starts, bound, |block, sum: V| sum.store(&mut sums[block]));
+            let column = columns[element].index();
+            let sum = i32::from(sums[column / LANES].0[column % LANES]);
+            let least = sum - bounds.at(element, column) + other.at(element, column) + above;
+            // Not above the largest number: that plus one counts nothing.
+            let least = V::splat(least.min(i32::from(i16::MAX)) as i16);
+            *count += sums.iter().map(|sum| V::load(sum).count_from(least)).sum::<u32>();
         }
     }
 
-    /// With `TABLES` tables, or any number of them where it is 0.
+    /// The sums of the rows that begin there, in order.
     #[inline(always)]
-    fn decide_with<V: Vector, const TABLES: usize>(
-        &self,
-        correct: &[Element],
-        gaps: Option<(&[f64], f64)>,
-        known: &mut Known,
-    ) {
-        let width = self.width;
-        let own = if self.upper.len() > width { width } else { 0 };
-        let mut all: Vec<&[Wide]> = Vec::with_capacity(self.tables.len());
-        for (element, correct) in correct.iter().enumerate() {
-            if gaps.is_some_and(|(of_element, limit)| of_element[element] > limit) {
-                continue;
+    fn sums<V: Vector>(&self, starts: &[u32], bound: &[Wide], mut each: impl FnMut(usize, V)) {
+        let mut block = 0;
+        while block + 4 <= self.width {
+            let sums: [V; 4] = self.add(starts, bound, block);
+            sums.into_iter().enumerate().for_each(|(at, sum)| each(block + at, sum));
+            block += 4;
+        }
+        while block < self.width {
+            let [sum] = self.add(starts, bound, block);
+            each(block, sum);
+            block += 1;
+        }
+    }
+
+    /// `BLOCKS` vectors of the sums of the rows that begin there.
+    #[inline(always)]
+    fn add<V: Vector, const BLOCKS: usize>(&self, starts: &[u32], bound: &[Wide], block: usize) -> [V; BLOCKS] {
+        // What is beyond the numbers is the least there, and nothing is added to it.
+        let mut sum: [V; BLOCKS] = std::array::from_fn(|at| V::load(&bound[block + at]));
+        let rows = self.rows.as_ptr().wrapping_add(block);
+        for &start in starts {
+            let row = rows.wrapping_byte_add(start as usize);
+            for (at, sum) in sum.iter_mut().enumerate() {
+                // Sound: every start is at least `width` before the rows' end.
+                *sum = sum.plus(V::load(unsafe { &*row.wrapping_add(at) }));
             }
-            let correct = correct.index();
-            let upper = &self.upper[element * own..][..width];
-            let lower = &self.lower[element * own..][..width];
-            let mut some: [&[Wide]; TABLES] = [&[]; TABLES];
-            if TABLES == 0 {
-                all.clear();
-                all.extend(
-                    self.tables
-                        .iter()
-                        .map(|(rows, starts)| &rows[starts[element]..][..width]),
-                );
-            } else {
-                for (row, (rows, starts)) in some.iter_mut().zip(self.tables) {
-                    *row = &rows[starts[element]..][..width];
-                }
-            }
-            let rows = if TABLES == 0 { &all[..] } else { &some[..] };
-            let mut sum = 0;
+        }
+        sum
+    }
+}
+
+/// Row after row the sum of one row of every part, each of `width` vectors: those that `cells` numbers. No sum may be beyond
+/// 16 bits.
+pub(super) fn add_up(target: &mut [Wide], width: usize, parts: &[&[Wide]], cells: &[u16]) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        // Sound: the features were detected.
+        if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw") {
+            return unsafe { add_up_avx512(target, width, parts, cells) };
+        }
+        if is_x86_feature_detected!("avx2") {
+            return unsafe { add_up_avx2(target, width, parts, cells) };
+        }
+    }
+    add_up_any::<portable::Vector>(target, width, parts, cells);
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn add_up_avx512(target: &mut [Wide], width: usize, parts: &[&[Wide]], cells: &[u16]) {
+    add_up_any::<x86::Avx512>(target, width, parts, cells);
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn add_up_avx2(target: &mut [Wide], width: usize, parts: &[&[Wide]], cells: &[u16]) {
+    add_up_any::<x86::Avx2>(target, width, parts, cells);
+}
+
+#[inline(always)]
+fn add_up_any<V: Vector>(target: &mut [Wide], width: usize, parts: &[&[Wide]], cells: &[u16]) {
+    match parts.len() {
+        2 => add_up_with::<V, 2>(target, width, parts, cells),
+        3 => add_up_with::<V, 3>(target, width, parts, cells),
+        4 => add_up_with::<V, 4>(target, width, parts, cells),
+        _ => add_up_with::<V, 0>(target, width, parts, cells),
+    }
+}
+
+/// With `PARTS` parts, or any number of them where it is 0.
+#[inline(always)]
+fn add_up_with<V: Vector, const PARTS: usize>(target: &mut [Wide], width: usize, parts: &[&[Wide]], cells: &[u16]) {
+    let mut all: Vec<&[Wide]> = Vec::with_capacity(parts.len());
+    for (target, cells) in target.chunks_exact_mut(width).zip(cells.chunks_exact(parts.len())) {
+        let rows = parts
+            .iter()
+            .zip(cells)
+            .map(|(part, &cell)| &part[width * usize::from(cell)..][..width]);
+        let mut some: [&[Wide]; PARTS] = [&[]; PARTS];
+        if PARTS == 0 {
+            all.clear();
+            all.extend(rows);
+        } else {
+            some.iter_mut().zip(rows).for_each(|(some, row)| *some = row);
+        }
+        let rows = if PARTS == 0 { &all[..] } else { &some[..] };
+        for (block, target) in target.iter_mut().enumerate() {
+            let mut sum = V::splat(0);
             for row in rows {
-                sum += i32::from(row[correct / LANES].0[correct % LANES]);
+                sum = sum.plus(V::load(&row[block]));
             }
-            let bound = |bounds: &[Wide]| (sum + i32::from(bounds[correct / LANES].0[correct % LANES])) as i16;
-            // The correct one reaches its own lower bound, and not more than its upper bound.
-            if reaching::<V>(rows, upper, bound(lower)) <= 1 {
-                known.right += 1;
-            } else if reaching::<V>(rows, lower, bound(upper).saturating_add(1)) > 0 {
-                known.wrong += 1;
-            } else {
-                known.rest.push(Element(element as u16));
-            }
+            sum.store(target);
         }
     }
 }
 
-/// How many sums of the rows and bounds are at least `least`.
-#[inline(always)]
-fn reaching<V: Vector>(rows: &[&[Wide]], bounds: &[Wide], least: i16) -> u32 {
-    let mut count = 0;
-    for (block, bounds) in bounds.iter().enumerate() {
-        // What is beyond the numbers is the least there, and nothing is added to it.
-        let mut sum = V::load(bounds);
-        for row in rows {
-            sum = sum.plus(V::load(&row[block]));
+/// From `middle` and `half`, what is `middle + half + upper` and `middle - half + lower`; in their places.
+#[multiversion(targets("x86_64+avx512f+avx512bw", "x86_64+avx2"))]
+pub(super) fn widen(middle: &mut [Wide], half: &mut [Wide], upper: &[Wide], lower: &[Wide]) {
+    for ((middle, half), (upper, lower)) in middle.iter_mut().zip(half).zip(upper.iter().zip(lower)) {
+        for k in 0..LANES {
+            let (above, below) = (middle.0[k] + half.0[k], middle.0[k] - half.0[k]);
+            (middle.0[k], half.0[k]) = (above.saturating_add(upper.0[k]), below.saturating_add(lower.0[k]));
         }
-        count += sum.count_from(least);
     }
-    count
 }
 
 /// 32 numbers; its machine must have been detected before any is made.
 trait Vector: Copy {
     fn load(from: &Wide) -> Self;
+    fn splat(number: i16) -> Self;
+    fn store(self, to: &mut Wide);
     /// Sums beyond 16 bits become the nearest number.
     fn plus(self, other: Self) -> Self;
-    /// How many are at least `least`.
-    fn count_from(self, least: i16) -> u32;
+    /// How many are at least those of `least`.
+    fn count_from(self, least: Self) -> u32;
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -180,8 +272,17 @@ mod x86 {
             unsafe { Self(_mm512_adds_epi16(self.0, other.0)) }
         }
         #[inline(always)]
-        fn count_from(self, least: i16) -> u32 {
-            unsafe { _mm512_cmpge_epi16_mask(self.0, _mm512_set1_epi16(least)).count_ones() }
+        fn splat(number: i16) -> Self {
+            unsafe { Self(_mm512_set1_epi16(number)) }
+        }
+        #[inline(always)]
+        fn store(self, to: &mut Wide) {
+            // Sound: 64 aligned bytes.
+            unsafe { _mm512_store_si512(std::ptr::from_mut(to).cast(), self.0) }
+        }
+        #[inline(always)]
+        fn count_from(self, least: Self) -> u32 {
+            unsafe { _mm512_cmpge_epi16_mask(self.0, least.0).count_ones() }
         }
     }
 
@@ -200,13 +301,25 @@ mod x86 {
             unsafe { Self(_mm256_adds_epi16(self.0, other.0), _mm256_adds_epi16(self.1, other.1)) }
         }
         #[inline(always)]
-        fn count_from(self, least: i16) -> u32 {
+        fn splat(number: i16) -> Self {
+            unsafe { Self(_mm256_set1_epi16(number), _mm256_set1_epi16(number)) }
+        }
+        #[inline(always)]
+        fn store(self, to: &mut Wide) {
+            let to: *mut __m256i = std::ptr::from_mut(to).cast();
+            // Sound: 64 aligned bytes.
+            unsafe {
+                _mm256_store_si256(to, self.0);
+                _mm256_store_si256(to.add(1), self.1);
+            }
+        }
+        #[inline(always)]
+        fn count_from(self, least: Self) -> u32 {
             // Two bits for each number below.
-            let below = |numbers: __m256i| unsafe {
-                let below = _mm256_cmpgt_epi16(_mm256_set1_epi16(least), numbers);
-                _mm256_movemask_epi8(below).count_ones()
+            let below = |numbers, least| unsafe {
+                _mm256_movemask_epi8(_mm256_cmpgt_epi16(least, numbers)).count_ones()
             };
-            (64 - below(self.0) - below(self.1)) / 2
+            (64 - below(self.0, least.0) - below(self.1, least.1)) / 2
         }
     }
 }
@@ -227,8 +340,16 @@ mod portable {
             Self(std::array::from_fn(|k| self.0[k].saturating_add(other.0[k])))
         }
         #[inline(always)]
-        fn count_from(self, least: i16) -> u32 {
-            self.0.iter().map(|&number| u32::from(number >= least)).sum()
+        fn splat(number: i16) -> Self {
+            Self([number; LANES])
+        }
+        #[inline(always)]
+        fn store(self, to: &mut Wide) {
+            to.0 = self.0;
+        }
+        #[inline(always)]
+        fn count_from(self, least: Self) -> u32 {
+            self.0.iter().zip(least.0).map(|(&number, least)| u32::from(number >= least)).sum()
         }
     }
 }
@@ -237,30 +358,8 @@ mod portable {
 mod tests {
     use super::*;
 
-    /// The same in 64-bit integers.
-    fn add_expected(sums: &Sums, element: usize, correct: usize, known: &mut Known) {
-        let own = if sums.upper.len() > sums.width { sums.width } else { 0 };
-        let number = |rows: &[Wide], start: usize, z: usize| i64::from(rows[start + z / LANES].0[z % LANES]);
-        let sum = |z: usize| {
-            sums.tables
-                .iter()
-                .map(|(rows, starts)| number(rows, starts[element], z))
-                .sum::<i64>()
-        };
-        let upper = |z: usize| sum(z) + number(sums.upper, element * own, z);
-        let lower = |z: usize| sum(z) + number(sums.lower, element * own, z);
-        let others = || (0..sums.width * LANES).filter(|&z| z != correct);
-        if others().all(|z| upper(z) < lower(correct)) {
-            known.right += 1;
-        } else if others().any(|z| lower(z) > upper(correct)) {
-            known.wrong += 1;
-        } else {
-            known.rest.push(Element(element as u16));
-        }
-    }
-
     #[test]
-    fn every_kind_of_vector_decides_as_whole_numbers_do() {
+    fn every_kind_of_vector_counts_as_whole_numbers_do() {
         let mut state = 7_u64;
         let mut random = |below: u64| {
             state = state
@@ -276,50 +375,89 @@ mod tests {
                     (0..count * width).map(row).collect()
                 };
                 let tables: Vec<Vec<Wide>> = (0..tables).map(|_| rows(4, 300)).collect();
-                let upper = rows(if own { elements } else { 1 }, 50);
-                let lower: Vec<Wide> = upper.iter().map(|wide| Wide(wide.0.map(|v| v - 30))).collect();
-                let starts: Vec<usize> = (0..elements).map(|_| random(4) as usize * width).collect();
-                let tables: Vec<(&[Wide], &[usize])> = tables.iter().map(|rows| (&rows[..], &starts[..])).collect();
-                let sums = Sums {
-                    tables: &tables,
-                    upper: &upper,
-                    lower: &lower,
+                let bounds = rows(if own { elements } else { 1 }, 50);
+                let numbers: Vec<u32> = (0..elements).map(|_| random(4) as u32).collect();
+                let starts: Vec<Vec<usize>> = (0..tables.len())
+                    .map(|table| numbers.iter().map(|&number| (4 * table + number as usize) * width).collect())
+                    .collect();
+                let starts = Starts::new(&starts, elements);
+                let rows = tables.concat();
+                let sums = Tables {
+                    rows: &rows,
+                    starts: &starts,
                     width,
                 };
+                let bounds = Bounds {
+                    rows: &bounds,
+                    stride: if own { width } else { 0 },
+                };
+                let lower: Vec<Wide> = bounds.rows.iter().map(|wide| Wide(wide.0.map(|v| v - 30))).collect();
+                let lower = Bounds { rows: &lower, ..bounds };
+                let given: Vec<i16> = (0..elements).map(|_| random(3000) as i16).collect();
                 let correct: Vec<Element> = (0..elements)
                     .map(|_| Element(random((width * LANES) as u64) as u16))
                     .collect();
-                let gaps: Vec<f64> = (0..elements).map(|_| random(4) as f64).collect();
-                let gaps = Some((&gaps[..], 2.0));
-                let mut right = Known::default();
-                for (element, correct) in correct.iter().enumerate() {
-                    if gaps.is_none_or(|(gaps, limit)| gaps[element] <= limit) {
-                        add_expected(&sums, element, correct.index(), &mut right);
-                    }
-                }
-                let known = |decide: &dyn Fn(&mut Known)| {
-                    let mut known = Known::default();
-                    decide(&mut known);
-                    known
+                for least in [Least::Given(&given), Least::Of(&correct, lower), Least::Above(&correct, lower)] {
+                let before: Vec<u32> = (0..elements).map(|_| random(3) as u32).collect();
+                let expected: Vec<u32> = (0..elements)
+                    .map(|element| {
+                        let number = |rows: &[Wide], row: usize, z: usize| {
+                            i64::from(rows[row * width + z / LANES].0[z % LANES])
+                        };
+                        let sum = |z: usize| {
+                            let row = numbers[element] as usize;
+                            let sum = tables.iter().map(|rows| number(rows, row, z)).sum::<i64>();
+                            sum + number(bounds.rows, if own { element } else { 0 }, z)
+                        };
+                        let least = match least {
+                            Least::Given(least) => i64::from(least[element]),
+                            Least::Of(correct, _) => sum(correct[element].index()) - 30,
+                            Least::Above(correct, _) => sum(correct[element].index()) - 29,
+                        };
+                        let reached = (0..width * LANES).filter(|&z| sum(z) >= least);
+                        let reached = reached.count() as u32;
+                        some[reached.min(2) as usize] = true;
+                        before[element] + if before[element] > 1 { 0 } else { reached }
+                    })
+                    .collect();
+                let counted = |count: &dyn Fn(&mut [u32])| {
+                    let mut counts = before.clone();
+                    count(&mut counts);
+                    counts
                 };
-                assert_eq!(known(&|known| sums.decide(&correct, gaps, known)), right);
+                assert_eq!(counted(&|counts| sums.count(bounds, least, counts)), expected);
                 assert_eq!(
-                    known(&|known| sums.decide_any::<portable::Vector>(&correct, gaps, known)),
-                    right
+                    counted(&|counts| sums.count_any::<portable::Vector>(bounds, least, counts)),
+                    expected
                 );
                 #[cfg(target_arch = "x86_64")]
                 if is_x86_feature_detected!("avx2") {
                     // Sound: the feature was detected.
                     assert_eq!(
-                        known(&|known| unsafe { sums.decide_avx2(&correct, gaps, known) }),
-                        right
+                        counted(&|counts| unsafe { sums.count_avx2(bounds, least, counts) }),
+                        expected
                     );
                 }
-                some[0] |= right.right > 0;
-                some[1] |= right.wrong > 0;
-                some[2] |= !right.rest.is_empty();
+                }
             }
         }
         assert_eq!(some, [true; 3], "every case occurs");
+    }
+
+    #[test]
+    fn rows_add_up() {
+        let part = |seed: i16| -> Vec<Wide> {
+            (0..6).map(|row| Wide(std::array::from_fn(|k| seed * row + k as i16))).collect()
+        };
+        let parts = [part(1), part(10), part(100)];
+        let parts: Vec<&[Wide]> = parts.iter().map(|part| &part[..]).collect();
+        let mut target = vec![Wide::LEAST; 4];
+        add_up(&mut target, 2, &parts, &[0, 1, 2, 2, 0, 1]);
+        for (at, rows) in [[0, 2, 4], [1, 3, 5], [4, 0, 2], [5, 1, 3]].into_iter().enumerate() {
+            for k in 0..LANES {
+                let sum: i16 = rows.iter().zip(&parts).map(|(&row, part)| part[row].0[k]).sum();
+                assert_eq!(target[at].0[k], sum);
+            }
+        }
     }
 }
