@@ -327,11 +327,19 @@ fn waves(n: usize, neurons: usize, activation: Activation, random: &mut ChaCha8R
 fn rows_formed_panel_by_panel_prove_what_rows_formed_whole_prove() {
     let mut random = ChaCha8Rng::seed_from_u64(1);
     let (mut right, mut rest) = (0, 0);
-    for (n, activation) in [(65, Activation::Relu), (128, Activation::Relu), (149, Activation::Relu), (97, Activation::Abs)] {
+    for (n, activation) in [
+        (65, Activation::Relu),
+        (128, Activation::Relu),
+        (149, Activation::Relu),
+        (97, Activation::Abs),
+    ] {
         let group = spec::parse(&format!("C{n}")).expect("a group");
         let (network, _) = waves(n, 40, activation, &mut random).round();
         let folded = network.fold();
-        let pairs: Vec<_> = group.elements().flat_map(|x| group.elements().map(move |y| (x, y))).collect();
+        let pairs: Vec<_> = group
+            .elements()
+            .flat_map(|x| group.elements().map(move |y| (x, y)))
+            .collect();
         let truth = Brute::new(&network, &folded, &group).decide(&pairs);
         let truth: HashMap<_, _> = pairs.into_iter().zip(truth).collect();
         for (inner, pointwise) in [(Input::Left, true), (Input::Right, false)] {
@@ -340,7 +348,9 @@ fn rows_formed_panel_by_panel_prove_what_rows_formed_whole_prove() {
                 let whole = choices.partitions(worth * choices.most(), pointwise);
                 for panel in [n, 64, 1] {
                     let partitions = Partitions { panel, ..whole.clone() };
-                    let decided = PartitionTier::new(&folded, &group, &partitions).expect("within range").decide(None);
+                    let decided = PartitionTier::new(&folded, &group, &partitions)
+                        .expect("within range")
+                        .decide(None);
                     let of_rest = decided.rest.iter().filter(|pair| truth[pair]).count();
                     let all = truth.values().filter(|&&right| right).count();
                     assert_eq!(decided.right + of_rest, all, "C{n} {inner:?} {worth} {panel}");

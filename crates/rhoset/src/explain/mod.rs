@@ -7,6 +7,7 @@
 //! assumed away.
 
 pub mod account;
+mod cells;
 pub mod circuit;
 pub mod coset;
 pub mod file;

@@ -2,12 +2,13 @@
 //!
 //! A neuron whose right function is nearly constant on the left cosets of a subgroup needs no more of y than its coset.
 //! Training makes most neurons such ones (the stabilisers of rho-sets, Wu et al. 2025, section 4), complete circuits or
-//! not. How far functions are from constant, and what a row of logits per cell then saves, is for the verifier to say
-//! ([`crate::verify::partition`]); here partitions are found.
+//! not. Over cyclic groups arcs of a circle do what cosets cannot. How far functions are from constant, and what a row of
+//! logits per cell then saves, is for the verifier to say ([`crate::verify::partition`]); here partitions are found.
 
+use crate::explain::cells;
 use crate::group::{Element, Group, Subgroup};
 use crate::network::{Activation, Folded};
-use ndarray::ArrayView1;
+use ndarray::{ArrayView1, ArrayView2, Axis};
 
 /// One of the two inputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -62,12 +63,17 @@ fn at_most_once<'a>(mut numbers: impl Iterator<Item = &'a usize>, count: usize) 
     numbers.all(|&i| i < count && !std::mem::replace(&mut seen[i], true))
 }
 
-/// What every neuron may take for the partition of one input: the cosets of subgroups that move its function little.
-pub struct Choices<'a> {
-    group: &'a Group,
+/// What every neuron may take for the partition of one input: cosets of a subgroup that moves its function little, or cells
+/// of inputs that it and neurons like it hardly tell apart.
+pub struct Choices {
+    order: usize,
     inner: Input,
-    /// By neuron.
-    neurons: Vec<Vec<Choice>>,
+    /// Every partition once.
+    partitions: Vec<Vec<u16>>,
+    /// By neuron, cosets.
+    cosets: Vec<Vec<Choice>>,
+    /// By set of neurons and number of cells, what each of them may take if all do.
+    shared: Vec<Vec<Vec<(usize, Choice)>>>,
     /// `[m]`: what leaving a neuron out misses of a logit of usual size.
     left_out: Vec<f64>,
     /// The most that a neuron can change a logit by.
@@ -75,9 +81,9 @@ pub struct Choices<'a> {
 }
 
 /// A partition for a neuron.
+#[derive(Clone, Copy)]
 struct Choice {
-    subgroup: Subgroup,
-    /// How many cosets.
+    partition: usize,
     cells: usize,
     /// What the cells miss of a logit of usual size: at most, and on average over the input.
     at_most: f64,
@@ -85,46 +91,117 @@ struct Choice {
 }
 
 /// Shares of the most that a translation moves a function by, at which its stabiliser is looked for.
-const TOLERANCES: [f64; 14] = [1.0, 0.7, 0.5, 0.4, 0.3, 0.25, 0.2, 0.15, 0.1, 0.07, 0.05, 0.03, 0.01, 0.0];
+const TOLERANCES: [f64; 14] = [
+    1.0, 0.7, 0.5, 0.4, 0.3, 0.25, 0.2, 0.15, 0.1, 0.07, 0.05, 0.03, 0.01, 0.0,
+];
 
-impl<'a> Choices<'a> {
-    /// O(m n^2), and closures of subgroups.
-    pub fn new(folded: &Folded, group: &'a Group, inner: Input) -> Self {
+/// Numbers of cells that neurons may share.
+const COUNTS: [usize; 14] = [2, 3, 4, 6, 8, 10, 12, 14, 16, 20, 24, 32, 48, 64];
+
+/// Neurons are not compared where that takes more multiplications.
+const MOST_PRODUCTS: usize = 1_000_000_000;
+
+impl Choices {
+    /// O(m n^2) and closures of subgroups; O(m^2 n^2) to compare neurons with one another, where that is not too much.
+    pub fn new(folded: &Folded, group: &Group, inner: Input) -> Self {
         let functions = match inner {
             Input::Left => &folded.left,
             Input::Right => &folded.right,
         };
+        let (n, m) = (folded.order(), folded.neurons());
+        let mut choices = Self {
+            order: n,
+            inner,
+            partitions: Vec::new(),
+            cosets: Vec::with_capacity(m),
+            shared: Vec::new(),
+            left_out: Vec::with_capacity(m),
+            most: 0.0,
+        };
         let range = |values: ArrayView1<f64>| {
             let range = (f64::INFINITY, f64::NEG_INFINITY);
-            values.iter().fold(range, |(least, most), &v| (least.min(v), most.max(v)))
+            values
+                .iter()
+                .fold(range, |(least, most), &v| (least.min(v), most.max(v)))
         };
-        let (mut most, mut left_out) = (0.0, Vec::with_capacity(folded.neurons()));
-        let choices = |i: usize| {
+        // What the functions are worth of a logit of usual size.
+        let mut worth = functions.clone();
+        for i in 0..m {
             let unembed = folded.unembed.row(i);
-            let usual = (unembed.dot(&unembed) / group.order() as f64).sqrt();
+            let usual = (unembed.dot(&unembed) / n as f64).sqrt();
             let (left, right) = (range(folded.left.column(i)), range(folded.right.column(i)));
             let largest = largest_activation(folded.activation, left.0 + right.0, left.1 + right.1);
             let (low, high) = range(unembed);
-            most = f64::max(most, high.max(-low) * largest);
-            left_out.push(usual * largest);
-            let function: Vec<f64> = functions.column(i).to_vec();
+            choices.most = f64::max(choices.most, high.max(-low) * largest);
+            choices.left_out.push(usual * largest);
+            worth.column_mut(i).mapv_inplace(|value| value * usual);
+            let function: Vec<f64> = worth.column(i).to_vec();
             let by = moved(&function, group, inner);
             let farthest = by.iter().fold(0.0, |most: f64, &v| most.max(v));
-            let mut choices: Vec<Choice> = Vec::new();
+            let mut subgroups: Vec<Subgroup> = Vec::new();
             for share in TOLERANCES {
                 let subgroup = stabiliser(group, &by, share * farthest);
-                if choices.iter().all(|choice| choice.subgroup != subgroup) {
-                    choices.push(Choice::new(group, inner, subgroup, &function, usual));
+                if !subgroups.contains(&subgroup) {
+                    subgroups.push(subgroup);
                 }
             }
-            choices
+            let cosets = subgroups.iter().map(|subgroup| {
+                let partition = choices.numbered(cosets(group, inner, subgroup));
+                choices.choice(partition, &function)
+            });
+            let cosets = cosets.collect();
+            choices.cosets.push(cosets);
+        }
+        if m * m * n * n <= MOST_PRODUCTS {
+            choices.share(worth.view(), group);
+        }
+        choices
+    }
+
+    /// Cells for neurons that are alike; `functions` is `[n, m]`.
+    fn share(&mut self, functions: ArrayView2<f64>, group: &Group) {
+        for set in cells::alike(functions, group, self.inner) {
+            let points = functions.select(Axis(1), &set);
+            let mut of_count = Vec::new();
+            let most = self.order;
+            for count in COUNTS.into_iter().filter(|&count| count < most) {
+                let partition = self.numbered(cells::nearest(points.view(), count));
+                let of_neuron =
+                    |(&i, function): (&usize, ArrayView1<f64>)| (i, self.choice(partition, &function.to_vec()));
+                of_count.push(set.iter().zip(points.columns()).map(of_neuron).collect());
+            }
+            self.shared.push(of_count);
+        }
+    }
+
+    /// The partition's number.
+    fn numbered(&mut self, cells: Vec<u16>) -> usize {
+        let known = self.partitions.iter().position(|other| *other == cells);
+        known.unwrap_or_else(|| {
+            self.partitions.push(cells);
+            self.partitions.len() - 1
+        })
+    }
+
+    /// What the partition is for a neuron whose function is worth this.
+    fn choice(&self, partition: usize, function: &[f64]) -> Choice {
+        let cells = &self.partitions[partition];
+        let count = cells.iter().max().map_or(0, |&most| usize::from(most) + 1);
+        let (mut least, mut most) = (vec![f64::INFINITY; count], vec![f64::NEG_INFINITY; count]);
+        for (&cell, &value) in cells.iter().zip(function) {
+            let cell = usize::from(cell);
+            (least[cell], most[cell]) = (least[cell].min(value), most[cell].max(value));
+        }
+        let missed = |(&cell, &value): (&u16, &f64)| {
+            let cell = usize::from(cell);
+            (value - 0.5 * (least[cell] + most[cell])).abs()
         };
-        Self {
-            group,
-            inner,
-            neurons: (0..folded.neurons()).map(choices).collect(),
-            left_out,
-            most,
+        let missed: Vec<f64> = cells.iter().zip(function).map(missed).collect();
+        Choice {
+            partition,
+            cells: count,
+            at_most: missed.iter().fold(0.0, |most: f64, &v| most.max(v)),
+            on_average: missed.iter().sum::<f64>() / missed.len() as f64,
         }
     }
 
@@ -136,25 +213,48 @@ impl<'a> Choices<'a> {
     /// For every neuron the partition for which its cells and what they miss cost least together, where to miss `worth` of a
     /// logit costs as much as n cells. Neurons that miss less than that when they are left out are in no part.
     pub fn partitions(&self, worth: f64, pointwise: bool) -> Partitions {
-        let n = self.group.order();
-        let worth = worth.max(f64::MIN_POSITIVE);
-        let mut found: Vec<(&Subgroup, Part)> = Vec::new();
-        for (i, choices) in self.neurons.iter().enumerate() {
-            let cost = |choice: &Choice| {
-                let missed = if pointwise { choice.on_average } else { choice.at_most };
-                choice.cells as f64 + missed / worth * n as f64
+        let n = self.order as f64;
+        let of_logit = n / worth.max(f64::MIN_POSITIVE);
+        let cost = |choice: &Choice| {
+            let missed = if pointwise { choice.on_average } else { choice.at_most };
+            // Nothing missed costs nothing, whatever it is worth.
+            choice.cells as f64 + if missed > 0.0 { missed * of_logit } else { 0.0 }
+        };
+        let mut best: Vec<(f64, Option<Choice>)> = Vec::with_capacity(self.cosets.len());
+        for (choices, &left_out) in self.cosets.iter().zip(&self.left_out) {
+            let costs = choices.iter().map(|choice| (cost(choice), Some(*choice)));
+            let left_out = (if left_out > 0.0 { left_out * of_logit } else { 0.0 }, None);
+            best.push(costs.fold(left_out, |best, other| if other.0 < best.0 { other } else { best }));
+        }
+        for options in &self.shared {
+            let total = |option: &Vec<(usize, Choice)>| {
+                let costs = option.iter().map(|(i, choice)| cost(choice).min(best[*i].0));
+                costs.sum::<f64>()
             };
-            let best = choices.iter().min_by(|a, b| cost(a).total_cmp(&cost(b)));
-            let left_out = self.left_out[i] / worth * n as f64;
-            let Some(choice) = best.filter(|choice| cost(choice) < left_out) else {
-                continue;
-            };
-            match found.iter_mut().find(|(other, _)| **other == choice.subgroup) {
+            let least = options.iter().min_by(|a, b| total(a).total_cmp(&total(b)));
+            let Some(option) = least else { continue };
+            let alone: f64 = option.iter().map(|(i, _)| best[*i].0).sum();
+            // One more row to add for every inner element costs about as much as two cells for each of a neuron.
+            if total(option) + 2.0 * n < alone {
+                for (i, choice) in option
+                    .iter()
+                    .filter(|(i, choice)| cost(choice) < best[*i].0)
+                    .copied()
+                    .collect::<Vec<_>>()
+                {
+                    best[i] = (cost(&choice), Some(choice));
+                }
+            }
+        }
+        let mut found: Vec<(usize, Part)> = Vec::new();
+        for (i, choice) in best.into_iter().enumerate() {
+            let Some(choice) = choice.1 else { continue };
+            match found.iter_mut().find(|(other, _)| *other == choice.partition) {
                 Some((_, part)) => part.neurons.push(i),
                 None => found.push((
-                    &choice.subgroup,
+                    choice.partition,
                     Part {
-                        cells: cosets(self.group, self.inner, &choice.subgroup),
+                        cells: self.partitions[choice.partition].clone(),
                         neurons: vec![i],
                     },
                 )),
@@ -163,10 +263,10 @@ impl<'a> Choices<'a> {
         let parts: Vec<Part> = found.into_iter().map(|(_, part)| part).collect();
         Partitions {
             inner: self.inner,
-            tables: joined(&parts, n),
+            tables: joined(&parts, self.order),
             parts,
             pointwise,
-            panel: n,
+            panel: self.order,
         }
     }
 }
@@ -176,29 +276,6 @@ pub(crate) fn largest_activation(activation: Activation, least: f64, most: f64) 
     match activation {
         Activation::Relu => most.max(0.0),
         _ => most.max(-least),
-    }
-}
-
-impl Choice {
-    fn new(group: &Group, inner: Input, subgroup: Subgroup, function: &[f64], usual: f64) -> Self {
-        let cells = cosets(group, inner, &subgroup);
-        let count = group.order() / subgroup.order();
-        let (mut least, mut most) = (vec![f64::INFINITY; count], vec![f64::NEG_INFINITY; count]);
-        for (&cell, &value) in cells.iter().zip(function) {
-            let cell = usize::from(cell);
-            (least[cell], most[cell]) = (least[cell].min(value), most[cell].max(value));
-        }
-        let missed = |(&cell, &value): (&u16, &f64)| {
-            let cell = usize::from(cell);
-            usual * (value - 0.5 * (least[cell] + most[cell])).abs()
-        };
-        let missed: Vec<f64> = cells.iter().zip(function).map(missed).collect();
-        Self {
-            subgroup,
-            cells: count,
-            at_most: missed.iter().fold(0.0, |most: f64, &v| most.max(v)),
-            on_average: missed.iter().sum::<f64>() / missed.len() as f64,
-        }
     }
 }
 
@@ -359,7 +436,10 @@ mod tests {
             }
         }
         let coarse = choices.partitions(100.0 * choices.most(), false);
-        assert!(coarse.parts.is_empty(), "where logits are worth nothing, no neuron is worth a cell");
+        assert!(
+            coarse.parts.is_empty(),
+            "where logits are worth nothing, no neuron is worth a cell"
+        );
         // The left functions take six values.
         let left = Choices::new(&folded, &group, Input::Left).partitions(1e-9, false);
         assert!(left.parts.iter().all(|part| part.cells.iter().max() == Some(&5)));

@@ -14,6 +14,7 @@ use rayon::prelude::*;
 use self::exact::Exact;
 use super::Verification;
 use super::kernel::{BLOCK, Kernel, Row, Scratch};
+use super::lanes;
 use super::rounding::{OUTWARD, SINGLE_SUBNORMAL, SINGLE_UNIT, UNIT, gamma};
 use crate::group::{Element, Group};
 use crate::network::{Activation, Folded, Network};
@@ -323,7 +324,8 @@ impl LogitError {
         let mut error: Vec<f64> = folded.bias.iter().map(|bias| sum_gamma * bias.abs()).collect();
         let mut magnitude: Vec<f64> = folded.bias.iter().map(|bias| bias.abs()).collect();
         let (mut largest_hidden, mut underflow) = (0.0_f64, 0.0);
-        for (neuron, weights) in folded.unembed.rows().into_iter().enumerate() {
+        let unembed = folded.unembed.as_standard_layout();
+        for (neuron, weights) in unembed.rows().into_iter().enumerate() {
             let hidden = Rounded::hidden(
                 folded,
                 left[neuron] + right[neuron],
@@ -333,11 +335,9 @@ impl LogitError {
             );
             largest_hidden = largest_hidden.max(hidden.magnitude);
             underflow += subnormal;
-            let hidden_error = hidden.error + sum_gamma * hidden.magnitude;
-            for ((error, magnitude), weight) in error.iter_mut().zip(&mut magnitude).zip(weights) {
-                *error += weight.abs() * hidden_error;
-                *magnitude += weight.abs() * hidden.magnitude;
-            }
+            let weights = weights.to_slice().expect("standard layout");
+            lanes::add_scaled_magnitudes(&mut error, hidden.error + sum_gamma * hidden.magnitude, weights);
+            lanes::add_scaled_magnitudes(&mut magnitude, hidden.magnitude, weights);
         }
         let largest = |values: &[f64]| values.iter().fold(0.0, |largest: f64, &value| largest.max(value));
         Self {
@@ -349,10 +349,9 @@ impl LogitError {
 
 fn largest_by_column(matrix: &ndarray::Array2<f64>) -> Vec<f64> {
     let mut largest = vec![0.0_f64; matrix.ncols()];
+    let matrix = matrix.as_standard_layout();
     for row in matrix.rows() {
-        for (largest, value) in largest.iter_mut().zip(row) {
-            *largest = largest.max(value.abs());
-        }
+        lanes::raise_magnitudes(&mut largest, row.to_slice().expect("standard layout"));
     }
     largest
 }

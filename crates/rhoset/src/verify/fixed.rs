@@ -475,8 +475,21 @@ mod tests {
     #[test]
     fn every_kind_of_vector_multiplies_as_real_numbers_do() {
         let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(0);
-        for (n, neurons) in [(1, 1_usize), (5, 2), (31, 3), (32, 1), (33, 40), (64, 7), (65, 8), (97, 31), (168, 33), (200, 5)] {
-            let most: Vec<f64> = (0..neurons).map(|_| 10.0_f64.powf(random.random_range(-3.0..3.0))).collect();
+        for (n, neurons) in [
+            (1, 1_usize),
+            (5, 2),
+            (31, 3),
+            (32, 1),
+            (33, 40),
+            (64, 7),
+            (65, 8),
+            (97, 31),
+            (168, 33),
+            (200, 5),
+        ] {
+            let most: Vec<f64> = (0..neurons)
+                .map(|_| 10.0_f64.powf(random.random_range(-3.0..3.0)))
+                .collect();
             let steps: Vec<f64> = most.iter().map(|&most| step(most)).collect();
             // Sums of up to 30 000 units, over several magnitudes of weights.
             let weights: Vec<Vec<f64>> = most

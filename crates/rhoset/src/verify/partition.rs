@@ -31,8 +31,12 @@ const BATCH: usize = 8;
 /// More tables than this are never worth adding up.
 const MOST_TABLES: usize = 256;
 
-/// No sum of rows and bounds exceeds this many units.
+/// Rows of so many vectors in all would not be worth their memory.
+const MOST_VECTORS: usize = 1 << 22;
+
+/// No sum of rows and bounds exceeds this many units, but for rounding: at most so many units for both.
 const LARGEST: f64 = 32_000.0;
+const MOST_ROUNDS: f64 = 380.0;
 
 /// The network with one input known by cells.
 pub struct PartitionTier<'a> {
@@ -188,31 +192,12 @@ impl<'a> PartitionTier<'a> {
         let inputs: Vec<f64> = (0..m).map(input).collect();
         let counted = Counted::new(partitions, (outer, inner), m, &inputs);
         let pointwise = partitions.pointwise && !counted.order.is_empty();
-        // Sound: an activation is no further from the constant 0 that replaces it than it is large.
         let largest = |i: usize| largest_activation(folded.activation, left.0[i] + right.0[i], left.1[i] + right.1[i]);
-        let mut missed: Vec<f64> = (0..m).map(|i| largest(i) * OUTWARD).collect();
-        // Of an input, half a step where it is rounded.
-        let mut rounded = vec![0.0; m];
-        for ((&i, &off), &step) in counted.order.iter().zip(&counted.off).zip(&counted.steps) {
-            (missed[i], rounded[i]) = (off, 0.5 * step * OUTWARD);
-            if pointwise {
-                // Sound: the difference is rounded as well, and stands for its magnitude too.
-                rounded[i] += 0.5 * fixed::step(off) * OUTWARD;
-            }
-        }
-        let mut slack = vec![0.0; n];
-        let mut magnitude: Vec<f64> = folded.bias.iter().map(|bias| bias.abs()).collect();
-        let in_part = |i: usize| rounded[i] > 0.0;
-        for i in 0..m {
-            let own = folded.left_error[i] + folded.right_error[i] + rounded[i];
-            let own = own + if pointwise && in_part(i) { 0.0 } else { missed[i] };
-            lanes::add_scaled_magnitudes(&mut slack, own, unembed(i));
-            lanes::add_scaled_magnitudes(&mut magnitude, inputs[i] + missed[i], unembed(i));
-        }
+        let largest: Vec<f64> = (0..m).map(largest).collect();
+        let (slack, most) = slack(folded, &counted, (&inputs, &largest), pointwise, unembed);
         // Not a number where one is not: comparisons alone would miss it.
         let most_function = lanes::largest(outer) + lanes::largest(inner);
         let most_unembed = (0..m).map(|i| lanes::largest(unembed(i))).fold(0.0, f64::max);
-        let most = lanes::largest(&magnitude) + lanes::largest(&slack);
         let in_range = [most, lanes::sum(&inputs), most_function, most_unembed]
             .into_iter()
             .all(|v| v * 4.0 < f64::from(f32::MAX));
@@ -222,16 +207,37 @@ impl<'a> PartitionTier<'a> {
         // A power of two: scaling is exact.
         let scale = 2.0_f64.powi((LARGEST / most).log2().floor().min(100.0) as i32);
         let width = n.div_ceil(LANES);
-        let panel = partitions.panel.div_ceil(LANES).next_multiple_of(fixed::PANEL).max(fixed::PANEL);
-        let panel = if folded.activation == Activation::Relu { panel.min(width) } else { width };
-        let parts = PartRows::all(partitions, &counted, n, unembed, scale);
-        let each = pointwise.then(|| Differences::new(folded.activation, &counted, n, unembed, scale));
-        let (tables, starts) = lay_out(partitions, panel, n);
+        let panel = partitions
+            .panel
+            .div_ceil(LANES)
+            .next_multiple_of(fixed::PANEL)
+            .max(fixed::PANEL);
+        let panel = if folded.activation == Activation::Relu {
+            panel.min(width)
+        } else {
+            width
+        };
+        let rows: usize = partitions.parts.iter().map(|part| count(&part.cells)).sum();
+        if (rows + partitions.tables.len() * n) * panel > MOST_VECTORS {
+            return None;
+        }
+        // In parallel at last, not from the start: what comes after finds the other threads awake.
+        let (parts, (each, (tables, starts))) = rayon::join(
+            || PartRows::all(partitions, &counted, n, unembed, scale),
+            || {
+                let each = pointwise.then(|| Differences::new(folded.activation, &counted, n, unembed, scale));
+                (each, lay_out(partitions, panel, n))
+            },
+        );
         let of_parts: usize = parts.iter().map(|part| part.cells * part.neurons * (2 * n + 2)).sum();
         let of_tables: usize = tables.iter().map(|table| table.cells.len() * n).sum();
         // Sound: rows are rounded, and the bounds themselves by one unit each.
         let rounds: f64 = parts.iter().map(|part| part.weights.error()).sum::<f64>() + 2.0;
         let rounds = rounds + each.as_ref().map_or(0.0, Differences::error);
+        // Sound: twice that is left between the largest sum and what 16 bits hold.
+        if rounds > MOST_ROUNDS {
+            return None;
+        }
         let bounds = |sign: f64| {
             let bound = |(bias, slack): (&f64, &f64)| (bias + sign * slack * OUTWARD) * scale + sign * rounds;
             wide_row(folded.bias.iter().zip(&slack).map(bound), width)
@@ -267,7 +273,11 @@ impl<'a> PartitionTier<'a> {
         let added: usize = self.tables.iter().map(|table| table.cells.len() + table.rows).sum();
         let rows = n * columns * (1.1 * products + 6.0 * sum(&|part| part.cells) + 0.7 * added as f64);
         let neurons = sum(&|part| part.neurons);
-        let of_each = if self.upper.len() > self.width { 5.0 * n + 800.0 } else { 0.0 };
+        let of_each = if self.upper.len() > self.width {
+            5.0 * n + 800.0
+        } else {
+            0.0
+        };
         (
             1e6 + rows + n * (1000.0 + of_each) * neurons,
             columns * (1.2 * self.tables.len() as f64 + 21.0),
@@ -292,7 +302,11 @@ impl<'a> PartitionTier<'a> {
     /// The pairs of these outer elements.
     fn decide_some(&self, outer: &[Element], gaps: Option<&Gaps>) -> Decided {
         let n = self.group.order();
-        let task = if self.panel < self.width { BATCH } else { (TASK / n).clamp(1, 16) };
+        let task = if self.panel < self.width {
+            BATCH
+        } else {
+            (TASK / n).clamp(1, 16)
+        };
         let decided: Vec<Decided> = outer
             .par_chunks(task)
             .map_init(
@@ -367,7 +381,10 @@ impl<'a> PartitionTier<'a> {
                 let undecided = |count: u32| (2..u32::MAX).contains(&count);
                 if counts.iter().any(|&count| undecided(count)) {
                     // Does another's lower bound exceed the upper bound of the correct one?
-                    let mut others: Vec<u32> = counts.iter().map(|&count| if undecided(count) { 0 } else { 2 }).collect();
+                    let mut others: Vec<u32> = counts
+                        .iter()
+                        .map(|&count| if undecided(count) { 0 } else { 2 })
+                        .collect();
                     tables.count(lower, Least::Above(places, upper), &mut others);
                     for (count, others) in counts.iter_mut().zip(others) {
                         if undecided(*count) && others > 0 {
@@ -431,7 +448,9 @@ impl<'a> PartitionTier<'a> {
             for values in part.values.chunks(BLOCK * part.stride) {
                 let activations = &mut rows.activations[..values.len()];
                 activate(self.activation, activations, inputs, values);
-                let target = rest.split_off_mut(..values.len() / part.stride * self.panel).expect("a row per cell");
+                let target = rest
+                    .split_off_mut(..values.len() / part.stride * self.panel)
+                    .expect("a row per cell");
                 part.weights.multiply(activations, columns.clone(), target);
             }
         }
@@ -441,7 +460,9 @@ impl<'a> PartitionTier<'a> {
             parts.push(rest.split_off(..part.cells * self.panel).expect("a row per cell"));
         }
         for table in self.tables.iter().filter(|table| table.parts.len() > 1) {
-            let target = sums.split_off_mut(..table.rows * self.panel).expect("a row per combination");
+            let target = sums
+                .split_off_mut(..table.rows * self.panel)
+                .expect("a row per combination");
             let parts: Vec<&[Wide]> = table.parts.iter().map(|&part| parts[part]).collect();
             units::add_up(target, self.panel, &parts, &table.cells);
         }
@@ -520,7 +541,9 @@ impl Differences {
                     Some(signed) => signed.multiply(&differences, 0..width, above),
                     None => above.fill(Wide::ZERO),
                 }
-                differences.iter_mut().for_each(|difference| *difference = difference.abs());
+                differences
+                    .iter_mut()
+                    .for_each(|difference| *difference = difference.abs());
                 self.magnitudes.multiply(&differences, 0..width, below);
                 for (above, below) in above.chunks_exact_mut(width).zip(below.chunks_exact_mut(width)) {
                     units::widen(above, below, upper, lower);
@@ -653,7 +676,10 @@ impl PartRows {
             start += neurons;
             let stride = neurons.next_multiple_of(fixed::PADDING);
             let mut outer = vec![0; n * stride];
-            for (to, from) in outer.chunks_exact_mut(stride).zip(counted.outer.chunks_exact(counted.order.len())) {
+            for (to, from) in outer
+                .chunks_exact_mut(stride)
+                .zip(counted.outer.chunks_exact(counted.order.len()))
+            {
                 fixed::row_in_steps(to, &from[here.clone()], &counted.per[here.clone()]);
             }
             let mut padded = vec![0; values.len() / neurons * stride];
@@ -680,6 +706,40 @@ fn in_order(matrix: &[f64], m: usize, order: &[usize]) -> Vec<f64> {
         to.iter_mut().zip(order).for_each(|(to, &i)| *to = row[i]);
     }
     columns
+}
+
+/// `[n]`: what a logit can be off by, apart from what is bounded for every inner element by itself; and the most that the
+/// magnitudes of its terms and all that it can be off by add up to. `inputs` and `largest` bound every neuron's input and
+/// activation, `[m]`.
+fn slack<'u>(
+    folded: &Folded,
+    counted: &Counted,
+    (inputs, largest): (&[f64], &[f64]),
+    pointwise: bool,
+    unembed: impl Fn(usize) -> &'u [f64],
+) -> (Vec<f64>, f64) {
+    // Sound: outside the parts an activation is no further from the constant 0 that replaces it than it is large.
+    let mut missed: Vec<f64> = largest.iter().map(|largest| largest * OUTWARD).collect();
+    // Sound: inputs in steps are off by half a step.
+    let mut rounded = vec![0.0; inputs.len()];
+    let mut in_part = vec![false; inputs.len()];
+    for ((&i, &off), &step) in counted.order.iter().zip(&counted.off).zip(&counted.steps) {
+        (missed[i], rounded[i], in_part[i]) = (off, 0.5 * step * OUTWARD, true);
+        if pointwise {
+            // Sound: the difference is in steps as well, and so is its magnitude; each counts half, or the second alone.
+            rounded[i] += 0.5 * fixed::step(off) * OUTWARD;
+        }
+    }
+    let mut slack = vec![0.0; folded.order()];
+    let mut magnitude: Vec<f64> = folded.bias.iter().map(|bias| bias.abs()).collect();
+    for i in 0..inputs.len() {
+        let own = folded.left_error[i] + folded.right_error[i] + rounded[i];
+        let own = own + if pointwise && in_part[i] { 0.0 } else { missed[i] };
+        lanes::add_scaled_magnitudes(&mut slack, own, unembed(i));
+        lanes::add_scaled_magnitudes(&mut magnitude, inputs[i] + missed[i], unembed(i));
+    }
+    let most = lanes::largest(&magnitude) + lanes::largest(&slack);
+    (slack, most)
 }
 
 /// Row after row the activation of the inputs and the values added up.
