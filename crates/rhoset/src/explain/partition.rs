@@ -220,12 +220,18 @@ impl Choices {
             // Nothing missed costs nothing, whatever it is worth.
             choice.cells as f64 + if missed > 0.0 { missed * of_logit } else { 0.0 }
         };
-        let mut best: Vec<(f64, Option<Choice>)> = Vec::with_capacity(self.cosets.len());
-        for (choices, &left_out) in self.cosets.iter().zip(&self.left_out) {
-            let costs = choices.iter().map(|choice| (cost(choice), Some(*choice)));
-            let left_out = (if left_out > 0.0 { left_out * of_logit } else { 0.0 }, None);
-            best.push(costs.fold(left_out, |best, other| if other.0 < best.0 { other } else { best }));
-        }
+        let left_out = |i: usize| {
+            let missed = self.left_out[i];
+            (if missed > 0.0 { missed * of_logit } else { 0.0 }, None)
+        };
+        let better =
+            |best: (f64, Option<Choice>), other: (f64, Option<Choice>)| if other.0 < best.0 { other } else { best };
+        let costs = |i: usize| self.cosets[i].iter().map(|choice| (cost(choice), Some(*choice)));
+        let mut best: Vec<(f64, Option<Choice>)> = (0..self.cosets.len())
+            .map(|i| costs(i).fold(left_out(i), better))
+            .collect();
+        // One more row to add for every inner element costs about as much as a row for every cell, of one neuron.
+        let of_part = n;
         for options in &self.shared {
             let total = |option: &Vec<(usize, Choice)>| {
                 let costs = option.iter().map(|(i, choice)| cost(choice).min(best[*i].0));
@@ -234,17 +240,39 @@ impl Choices {
             let least = options.iter().min_by(|a, b| total(a).total_cmp(&total(b)));
             let Some(option) = least else { continue };
             let alone: f64 = option.iter().map(|(i, _)| best[*i].0).sum();
-            // One more row to add for every inner element costs about as much as two cells for each of a neuron.
-            if total(option) + 2.0 * n < alone {
-                for (i, choice) in option
-                    .iter()
-                    .filter(|(i, choice)| cost(choice) < best[*i].0)
-                    .copied()
-                    .collect::<Vec<_>>()
-                {
-                    best[i] = (cost(&choice), Some(choice));
+            if total(option) + of_part < alone {
+                for (i, choice) in option {
+                    best[*i] = better(best[*i], (cost(choice), Some(*choice)));
                 }
             }
+        }
+        // Parts are given up where their neurons lose less by that than adding a row costs.
+        loop {
+            let mut used: Vec<usize> = best
+                .iter()
+                .filter_map(|(_, choice)| Some(choice.as_ref()?.partition))
+                .collect();
+            used.sort_unstable();
+            used.dedup();
+            let without = |gone: usize| {
+                let others = |i: usize| {
+                    let others = costs(i).filter(|(_, choice)| {
+                        choice.is_some_and(|choice| choice.partition != gone && used.contains(&choice.partition))
+                    });
+                    others.fold(left_out(i), better)
+                };
+                let of_part = (0..best.len()).filter(|&i| best[i].1.is_some_and(|choice| choice.partition == gone));
+                of_part.map(|i| (i, others(i))).collect::<Vec<_>>()
+            };
+            let loss = |moves: &[(usize, (f64, Option<Choice>))]| {
+                moves.iter().map(|(i, other)| other.0 - best[*i].0).sum::<f64>()
+            };
+            let moves = used.iter().map(|&gone| without(gone));
+            let least = moves.min_by(|a, b| loss(a).total_cmp(&loss(b)));
+            let Some(moves) = least.filter(|moves| loss(moves) < of_part) else {
+                break;
+            };
+            moves.into_iter().for_each(|(i, other)| best[i] = other);
         }
         let mut found: Vec<(usize, Part)> = Vec::new();
         for (i, choice) in best.into_iter().enumerate() {

@@ -329,7 +329,9 @@ impl Product {
     }
 
     /// Some rows of the product and of the embedding each, and all of `linear`.
-    fn blocks(&mut self) -> impl ParallelIterator<Item = (ArrayViewMut2<'_, f64>, ArrayView2<'_, f64>, ArrayView2<'_, f64>)> {
+    fn blocks(
+        &mut self,
+    ) -> impl ParallelIterator<Item = (ArrayViewMut2<'_, f64>, ArrayView2<'_, f64>, ArrayView2<'_, f64>)> {
         let linear = self.linear.view();
         self.product
             .axis_chunks_iter_mut(Axis(0), Self::ROWS)
