@@ -115,7 +115,8 @@ impl Counted {
         let parts = || partitions.parts.iter();
         let order: Vec<usize> = parts().flat_map(|part| part.neurons.iter().copied()).collect();
         let k = order.len();
-        let (outer, inner) = (in_order(outer, m, &order), in_order(inner, m, &order));
+        // Another thread that is awake now will be when there is more for it to do.
+        let (outer, inner) = rayon::join(|| in_order(outer, m, &order), || in_order(inner, m, &order));
         let steps: Vec<f64> = order.iter().map(|&i| fixed::step(inputs[i])).collect();
         let per: Vec<f64> = steps.iter().map(|step| 1.0 / step).collect();
         let mut off = vec![0.0; k];
@@ -221,7 +222,6 @@ impl<'a> PartitionTier<'a> {
         if (rows + partitions.tables.len() * n) * panel > MOST_VECTORS {
             return None;
         }
-        // In parallel at last, not from the start: what comes after finds the other threads awake.
         let (parts, (each, (tables, starts))) = rayon::join(
             || PartRows::all(partitions, &counted, n, unembed, scale),
             || {
