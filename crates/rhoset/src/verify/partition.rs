@@ -377,22 +377,7 @@ impl<'a> PartitionTier<'a> {
                     continue;
                 }
                 self.products(outer, places);
-                tables.count(upper, Least::Of(places, lower), counts);
-                let undecided = |count: u32| (2..u32::MAX).contains(&count);
-                if counts.iter().any(|&count| undecided(count)) {
-                    // Does another's lower bound exceed the upper bound of the correct one?
-                    let mut others: Vec<u32> = counts
-                        .iter()
-                        .map(|&count| if undecided(count) { 0 } else { 2 })
-                        .collect();
-                    tables.count(lower, Least::Above(places, upper), &mut others);
-                    for (count, others) in counts.iter_mut().zip(others) {
-                        if undecided(*count) && others > 0 {
-                            decided.wrong += 1;
-                            *count = u32::MAX;
-                        }
-                    }
-                }
+                decided.wrong += count_whole(&tables, places, (upper, lower), counts);
             }
         }
         for (&outer, counts) in outer.iter().zip(counts.chunks_exact(n)) {
@@ -467,6 +452,28 @@ impl<'a> PartitionTier<'a> {
             units::add_up(target, self.panel, &parts, &table.cells);
         }
     }
+}
+
+/// Counts the sums that reach the lower bound of the correct one, and closes the pairs where another's lower bound exceeds its
+/// upper bound: how many.
+fn count_whole(tables: &Tables, places: &[Element], (upper, lower): (Bounds, Bounds), counts: &mut [u32]) -> usize {
+    tables.count(upper, Least::Of(places, lower), counts);
+    let undecided = |count: u32| (2..u32::MAX).contains(&count);
+    if !counts.iter().any(|&count| undecided(count)) {
+        return 0;
+    }
+    // What counts more than one is left alone.
+    let of_decided = |&count: &u32| if undecided(count) { 0 } else { 2 };
+    let mut others: Vec<u32> = counts.iter().map(of_decided).collect();
+    tables.count(lower, Least::Above(places, upper), &mut others);
+    let mut wrong = 0;
+    for (count, others) in counts.iter_mut().zip(others) {
+        if undecided(*count) && others > 0 {
+            wrong += 1;
+            *count = u32::MAX;
+        }
+    }
+    wrong
 }
 
 /// What the cells miss, for every inner element by itself: `relu(t + d) - relu(t)` is `d/2`, up to `|d|/2`, and the first is

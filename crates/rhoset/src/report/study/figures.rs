@@ -564,7 +564,7 @@ impl Figures<'_> {
             "Which tier of the cascade decides how many pairs",
             "Ours. The cheapest first: what x and y have each by themselves (gaps), the tables at every z (tables), the \
              same with the correct logit evaluated (correct), a few irreps (spectral), every logit with one input known to each \
-             neuron by a coset (partitions), and every logit (exact)."
+             neuron by a cell (partitions), and every logit (exact)."
                 .into(),
             (
                 Axis::categories("network", self.records.iter().map(|record| shown(&record.network)).collect()),
