@@ -9,6 +9,7 @@ use crate::explain::cells;
 use crate::group::{Element, Group, Subgroup};
 use crate::network::{Activation, Folded};
 use ndarray::{ArrayView1, ArrayView2, Axis};
+use std::collections::HashMap;
 
 /// One of the two inputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -68,8 +69,9 @@ fn at_most_once<'a>(mut numbers: impl Iterator<Item = &'a usize>, count: usize) 
 pub struct Choices {
     order: usize,
     inner: Input,
-    /// Every partition once.
+    /// Every partition once, and its number.
     partitions: Vec<Vec<u16>>,
+    numbers: HashMap<Vec<u16>, usize>,
     /// By neuron, cosets.
     cosets: Vec<Vec<Choice>>,
     /// By set of neurons and number of cells, what each of them may take if all do.
@@ -113,6 +115,7 @@ impl Choices {
             order: n,
             inner,
             partitions: Vec::new(),
+            numbers: HashMap::new(),
             cosets: Vec::with_capacity(m),
             shared: Vec::new(),
             left_out: Vec::with_capacity(m),
@@ -176,11 +179,13 @@ impl Choices {
 
     /// The partition's number.
     fn numbered(&mut self, cells: Vec<u16>) -> usize {
-        let known = self.partitions.iter().position(|other| *other == cells);
-        known.unwrap_or_else(|| {
-            self.partitions.push(cells);
-            self.partitions.len() - 1
-        })
+        if let Some(&number) = self.numbers.get(&cells) {
+            return number;
+        }
+        let number = self.partitions.len();
+        self.partitions.push(cells.clone());
+        self.numbers.insert(cells, number);
+        number
     }
 
     /// What the partition is for a neuron whose function is worth this.
@@ -248,31 +253,30 @@ impl Choices {
         }
         // Parts are given up where their neurons lose less by that than adding a row costs.
         loop {
-            let mut used: Vec<usize> = best
-                .iter()
-                .filter_map(|(_, choice)| Some(choice.as_ref()?.partition))
-                .collect();
-            used.sort_unstable();
-            used.dedup();
-            let without = |gone: usize| {
-                let others = |i: usize| {
-                    let others = costs(i).filter(|(_, choice)| {
-                        choice.is_some_and(|choice| choice.partition != gone && used.contains(&choice.partition))
-                    });
-                    others.fold(left_out(i), better)
+            let mut used = vec![false; self.partitions.len()];
+            let taken = best.iter().filter_map(|(_, choice)| choice.as_ref());
+            taken.for_each(|choice| used[choice.partition] = true);
+            // Where every neuron would go, and what each partition's neurons would lose.
+            let mut losses = vec![0.0; self.partitions.len()];
+            let mut others = vec![(0.0, None); best.len()];
+            for (i, &(own, choice)) in best.iter().enumerate() {
+                let Some(Choice { partition: gone, .. }) = choice else {
+                    continue;
                 };
-                let of_part = (0..best.len()).filter(|&i| best[i].1.is_some_and(|choice| choice.partition == gone));
-                of_part.map(|i| (i, others(i))).collect::<Vec<_>>()
-            };
-            let loss = |moves: &[(usize, (f64, Option<Choice>))]| {
-                moves.iter().map(|(i, other)| other.0 - best[*i].0).sum::<f64>()
-            };
-            let moves = used.iter().map(|&gone| without(gone));
-            let least = moves.min_by(|a, b| loss(a).total_cmp(&loss(b)));
-            let Some(moves) = least.filter(|moves| loss(moves) < of_part) else {
+                let may =
+                    costs(i).filter(|(_, choice)| choice.is_some_and(|c| c.partition != gone && used[c.partition]));
+                others[i] = may.fold(left_out(i), better);
+                losses[gone] += others[i].0 - own;
+            }
+            let given_up = (0..used.len()).filter(|&partition| used[partition] && losses[partition] < of_part);
+            let Some(gone) = given_up.min_by(|&a, &b| losses[a].total_cmp(&losses[b])) else {
                 break;
             };
-            moves.into_iter().for_each(|(i, other)| best[i] = other);
+            for (best, other) in best.iter_mut().zip(others) {
+                if best.1.is_some_and(|choice| choice.partition == gone) {
+                    *best = other;
+                }
+            }
         }
         let mut found: Vec<(usize, Part)> = Vec::new();
         for (i, choice) in best.into_iter().enumerate() {

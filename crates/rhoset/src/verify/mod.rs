@@ -102,7 +102,8 @@ impl Verifier {
     }
 }
 
-/// The result of `run` and its time in seconds: the median of up to seven runs, after which about 50 ms have passed.
+/// The result of `run` and its time in seconds: the median of up to 31 runs, after which about 50 ms have passed. Fewer would
+/// measure how memory and a second core wake up, where runs take a fraction of a millisecond.
 ///
 /// A run longer than 50 ms is taken once. Verifiers are timed one after the other, each with the whole thread pool.
 pub fn measure<T: Send>(mut run: impl FnMut() -> T + Send) -> (T, f64) {
@@ -113,16 +114,19 @@ pub fn measure<T: Send>(mut run: impl FnMut() -> T + Send) -> (T, f64) {
     })
 }
 
+/// How many runs a time is the median of, at most.
+const MOST_RUNS: usize = 31;
+
 /// As [`measure`], of what times itself: `run` returns its result and the seconds that count.
 pub fn measure_own<T: Send>(mut run: impl FnMut() -> (T, f64) + Send) -> (T, f64) {
     // Inside the pool: handing work over from outside would cost more than the shortest verifications take.
     rayon::scope(|_| {
         let start = Instant::now();
-        let mut times = Vec::with_capacity(7);
+        let mut times = Vec::with_capacity(MOST_RUNS);
         loop {
             let (result, seconds) = run();
             times.push(seconds);
-            if times.len() == 7 || start.elapsed().as_secs_f64() > 0.05 {
+            if times.len() == MOST_RUNS || start.elapsed().as_secs_f64() > 0.05 {
                 times.sort_by(f64::total_cmp);
                 return (result, times[(times.len() - 1) / 2]);
             }
