@@ -34,7 +34,7 @@ pub(crate) struct VerifyArguments {
     networks: NetworkArguments,
 
     /// Verifiers to run, separated by commas: brute (all inputs, one by one), rho-set and coset (the paper's), explained
-    /// (what circuits and irreps prove), cascade (circuits, then cosets of one input, then the exact evaluation of what is
+    /// (what circuits and irreps prove), cascade (circuits, then cells of one input, then the exact evaluation of what is
     /// left). rho-set and coset are for relu networks. Default: all that the network's activation allows.
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = verifier)]
     verifiers: Option<Vec<Verifier>>,

@@ -218,75 +218,23 @@ impl Choices {
     /// For every neuron the partition for which its cells and what they miss cost least together, where to miss `worth` of a
     /// logit costs as much as n cells. Neurons that miss less than that when they are left out are in no part.
     pub fn partitions(&self, worth: f64, pointwise: bool) -> Partitions {
-        let n = self.order as f64;
-        let of_logit = n / worth.max(f64::MIN_POSITIVE);
-        let cost = |choice: &Choice| {
-            let missed = if pointwise { choice.on_average } else { choice.at_most };
-            // Nothing missed costs nothing, whatever it is worth.
-            choice.cells as f64 + if missed > 0.0 { missed * of_logit } else { 0.0 }
+        let prices = Prices {
+            choices: self,
+            of_logit: self.order as f64 / worth.max(f64::MIN_POSITIVE),
+            pointwise,
         };
-        let left_out = |i: usize| {
-            let missed = self.left_out[i];
-            (if missed > 0.0 { missed * of_logit } else { 0.0 }, None)
-        };
-        let better =
-            |best: (f64, Option<Choice>), other: (f64, Option<Choice>)| if other.0 < best.0 { other } else { best };
-        let costs = |i: usize| self.cosets[i].iter().map(|choice| (cost(choice), Some(*choice)));
-        let mut best: Vec<(f64, Option<Choice>)> = (0..self.cosets.len())
-            .map(|i| costs(i).fold(left_out(i), better))
-            .collect();
-        // One more row to add for every inner element costs about as much as a row for every cell, of one neuron.
-        let of_part = n;
-        for options in &self.shared {
-            let total = |option: &Vec<(usize, Choice)>| {
-                let costs = option.iter().map(|(i, choice)| cost(choice).min(best[*i].0));
-                costs.sum::<f64>()
-            };
-            let least = options.iter().min_by(|a, b| total(a).total_cmp(&total(b)));
-            let Some(option) = least else { continue };
-            let alone: f64 = option.iter().map(|(i, _)| best[*i].0).sum();
-            if total(option) + of_part < alone {
-                for (i, choice) in option {
-                    best[*i] = better(best[*i], (cost(choice), Some(*choice)));
-                }
-            }
-        }
-        // Parts are given up where their neurons lose less by that than adding a row costs.
-        loop {
-            let mut used = vec![false; self.partitions.len()];
-            let taken = best.iter().filter_map(|(_, choice)| choice.as_ref());
-            taken.for_each(|choice| used[choice.partition] = true);
-            // Where every neuron would go, and what each partition's neurons would lose.
-            let mut losses = vec![0.0; self.partitions.len()];
-            let mut others = vec![(0.0, None); best.len()];
-            for (i, &(own, choice)) in best.iter().enumerate() {
-                let Some(Choice { partition: gone, .. }) = choice else {
-                    continue;
-                };
-                let may =
-                    costs(i).filter(|(_, choice)| choice.is_some_and(|c| c.partition != gone && used[c.partition]));
-                others[i] = may.fold(left_out(i), better);
-                losses[gone] += others[i].0 - own;
-            }
-            let given_up = (0..used.len()).filter(|&partition| used[partition] && losses[partition] < of_part);
-            let Some(gone) = given_up.min_by(|&a, &b| losses[a].total_cmp(&losses[b])) else {
-                break;
-            };
-            for (best, other) in best.iter_mut().zip(others) {
-                if best.1.is_some_and(|choice| choice.partition == gone) {
-                    *best = other;
-                }
-            }
-        }
+        let mut taken: Vec<Taken> = (0..self.cosets.len()).map(|i| prices.best(i, |_| true)).collect();
+        prices.share(&mut taken);
+        prices.give_up(&mut taken);
         let mut found: Vec<(usize, Part)> = Vec::new();
-        for (i, choice) in best.into_iter().enumerate() {
-            let Some(choice) = choice.1 else { continue };
-            match found.iter_mut().find(|(other, _)| *other == choice.partition) {
+        for (i, taken) in taken.into_iter().enumerate() {
+            let Some(partition) = taken.partition else { continue };
+            match found.iter_mut().find(|(other, _)| *other == partition) {
                 Some((_, part)) => part.neurons.push(i),
                 None => found.push((
-                    choice.partition,
+                    partition,
                     Part {
-                        cells: self.partitions[choice.partition].clone(),
+                        cells: self.partitions[partition].clone(),
                         neurons: vec![i],
                     },
                 )),
@@ -298,7 +246,112 @@ impl Choices {
             tables: joined(&parts, self.order),
             parts,
             pointwise,
-            panel: self.order,
+            // Beyond, rows and bounds leave a core's own memory.
+            panel: if self.order > 256 { 128 } else { self.order },
+        }
+    }
+}
+
+/// What cells and logits cost, in cells.
+struct Prices<'a> {
+    choices: &'a Choices,
+    /// To miss a logit of one.
+    of_logit: f64,
+    pointwise: bool,
+}
+
+/// The partition that a neuron takes, none where it is left out; and what that costs.
+#[derive(Clone, Copy)]
+struct Taken {
+    cost: f64,
+    partition: Option<usize>,
+}
+
+impl Taken {
+    fn or(self, other: Self) -> Self {
+        if other.cost < self.cost { other } else { self }
+    }
+}
+
+impl Prices<'_> {
+    /// One more row to add for every inner element costs about as much as a row for every cell, of one neuron.
+    fn of_part(&self) -> f64 {
+        self.choices.order as f64
+    }
+
+    fn missed(&self, missed: f64) -> f64 {
+        // Nothing missed costs nothing, whatever a logit is worth.
+        if missed > 0.0 { missed * self.of_logit } else { 0.0 }
+    }
+
+    fn take(&self, choice: &Choice) -> Taken {
+        let missed = if self.pointwise {
+            choice.on_average
+        } else {
+            choice.at_most
+        };
+        Taken {
+            cost: choice.cells as f64 + self.missed(missed),
+            partition: Some(choice.partition),
+        }
+    }
+
+    /// The cheapest that neuron i may take by itself, among these partitions.
+    fn best(&self, i: usize, may: impl Fn(usize) -> bool) -> Taken {
+        let left_out = Taken {
+            cost: self.missed(self.choices.left_out[i]),
+            partition: None,
+        };
+        let choices = self.choices.cosets[i].iter().filter(|choice| may(choice.partition));
+        choices.map(|choice| self.take(choice)).fold(left_out, Taken::or)
+    }
+
+    /// Neurons that are alike share cells where that is cheaper than what each has.
+    fn share(&self, taken: &mut [Taken]) {
+        for options in &self.choices.shared {
+            let total = |option: &Vec<(usize, Choice)>| -> f64 {
+                let costs = option.iter().map(|(i, choice)| taken[*i].or(self.take(choice)).cost);
+                costs.sum()
+            };
+            let least = options.iter().min_by(|a, b| total(a).total_cmp(&total(b)));
+            let Some(option) = least else { continue };
+            let alone: f64 = option.iter().map(|(i, _)| taken[*i].cost).sum();
+            if total(option) + self.of_part() < alone {
+                for (i, choice) in option {
+                    taken[*i] = taken[*i].or(self.take(choice));
+                }
+            }
+        }
+    }
+
+    /// Parts are given up where their neurons lose less by that than adding a row costs.
+    fn give_up(&self, taken: &mut [Taken]) {
+        let count = self.choices.partitions.len();
+        loop {
+            let mut used = vec![false; count];
+            taken
+                .iter()
+                .filter_map(|taken| taken.partition)
+                .for_each(|at| used[at] = true);
+            // Where every neuron would go, and what each partition's neurons would lose.
+            let others: Vec<Taken> = (0..taken.len())
+                .map(|i| self.best(i, |other| used[other] && taken[i].partition != Some(other)))
+                .collect();
+            let mut losses = vec![0.0; count];
+            for (taken, other) in taken.iter().zip(&others) {
+                if let Some(partition) = taken.partition {
+                    losses[partition] += other.cost - taken.cost;
+                }
+            }
+            let candidates = (0..count).filter(|&partition| used[partition] && losses[partition] < self.of_part());
+            let Some(gone) = candidates.min_by(|&a, &b| losses[a].total_cmp(&losses[b])) else {
+                return;
+            };
+            for (taken, other) in taken.iter_mut().zip(others) {
+                if taken.partition == Some(gone) {
+                    *taken = other;
+                }
+            }
         }
     }
 }

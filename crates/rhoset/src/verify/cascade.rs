@@ -38,7 +38,7 @@ fn margins(group: &Group, tier: &OrbitTier, gaps: &Gaps, logits: &LogitBounds) -
         .zip(&all)
         .with_min_len(8)
         .for_each_init(Vec::new, |correct, (row, &x)| {
-            logits.correct(group, x, &all, correct);
+            logits.correct(group, x, Input::Right, correct);
             row.iter_mut()
                 .zip(&*correct)
                 .for_each(|(margin, correct)| *margin = correct - *margin);
@@ -161,12 +161,11 @@ impl Tail {
             let choices = Choices::new(folded, group, inner);
             let mut tried: Vec<Partitions> = Vec::new();
             for (share, pointwise) in SHARES.into_iter().flat_map(|share| [(share, false), (share, true)]) {
-                let mut partitions = choices.partitions(share * choices.most(), pointwise);
+                let partitions = choices.partitions(share * choices.most(), pointwise);
                 if tried.contains(&partitions) {
                     continue;
                 }
                 tried.push(partitions.clone());
-                partitions.panel = panel(n);
                 let Some(tier) = PartitionTier::new(folded, group, &partitions) else {
                     continue;
                 };
@@ -200,11 +199,6 @@ impl Tail {
 
 /// What n cells are worth of a logit, in shares of the most that a neuron can change one by.
 const SHARES: [f64; 12] = [2.0, 1.0, 0.5, 0.25, 0.12, 0.06, 0.03, 0.015, 0.008, 0.004, 0.002, 0.001];
-
-/// How many logits of a row are formed at once: as many as keep rows and bounds within a core's own memory.
-fn panel(n: usize) -> usize {
-    if n > 256 { 128 } else { n }
-}
 
 /// How many outer elements show what partitions leave open.
 const SAMPLE: usize = 32;

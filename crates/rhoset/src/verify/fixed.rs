@@ -7,6 +7,7 @@
 use super::lanes;
 use super::rounding::OUTWARD;
 use super::units::{LANES, Wide};
+use super::vectors::Vectors;
 use multiversion::multiversion;
 use std::ops::Range;
 
@@ -157,7 +158,7 @@ impl Fixed {
         match self.vectors {
             // Sound: the features were detected.
             #[cfg(target_arch = "x86_64")]
-            Vectors::Vnni => unsafe { self.multiply_vnni(activations, columns, results) },
+            Vectors::Avx512Vnni => unsafe { self.multiply_vnni(activations, columns, results) },
             #[cfg(target_arch = "x86_64")]
             Vectors::Avx512 => unsafe { self.multiply_avx512(activations, columns, results) },
             #[cfg(target_arch = "x86_64")]
@@ -170,13 +171,13 @@ impl Fixed {
     #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
     fn multiply_vnni(&self, activations: &[i16], columns: Range<usize>, results: &mut [Wide]) {
         // 6 rows by 4 vectors: 24 accumulators, 4 vectors of weights and a broadcast fit 32 registers.
-        self.multiply_with::<x86::Vnni, 6, 4>(activations, columns, results);
+        self.multiply_with::<x86::Avx512<true>, 6, 4>(activations, columns, results);
     }
 
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx512f,avx512bw")]
     fn multiply_avx512(&self, activations: &[i16], columns: Range<usize>, results: &mut [Wide]) {
-        self.multiply_with::<x86::Avx512, 6, 4>(activations, columns, results);
+        self.multiply_with::<x86::Avx512<false>, 6, 4>(activations, columns, results);
     }
 
     #[cfg(target_arch = "x86_64")]
@@ -270,8 +271,9 @@ impl Tile<'_> {
             for pair in 0..pairs {
                 let weight: [V; LINES] = std::array::from_fn(|line| V::load(weights.add(line)));
                 for (row, sums) in sums.iter_mut().enumerate() {
-                    let both = activations.as_ptr().add(row * self.stride + 2 * pair);
-                    let both = V::splat(both.cast::<i32>().read_unaligned());
+                    let at = row * self.stride + 2 * pair;
+                    let (first, second) = (activations.get_unchecked(at), activations.get_unchecked(at + 1));
+                    let both = V::splat(both(*first, *second));
                     for (sum, &weight) in sums.iter_mut().zip(&weight) {
                         *sum = sum.add_products(both, weight);
                     }
@@ -288,40 +290,10 @@ impl Tile<'_> {
     }
 }
 
-/// Which vectors the machine has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Vectors {
-    #[cfg(target_arch = "x86_64")]
-    Vnni,
-    #[cfg(target_arch = "x86_64")]
-    Avx512,
-    #[cfg(target_arch = "x86_64")]
-    Avx2,
-    Portable,
-}
-
-impl Vectors {
-    fn detect() -> Self {
-        *Self::all().last().expect("at least one")
-    }
-
-    /// Those that the machine has, the fastest last.
-    fn all() -> Vec<Self> {
-        let mut all = vec![Self::Portable];
-        #[cfg(target_arch = "x86_64")]
-        {
-            if is_x86_feature_detected!("avx2") {
-                all.push(Self::Avx2);
-            }
-            if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw") {
-                all.push(Self::Avx512);
-                if is_x86_feature_detected!("avx512vnni") {
-                    all.push(Self::Vnni);
-                }
-            }
-        }
-        all
-    }
+/// A pair of numbers of 16 bits as one of 32, the first in the lower half.
+#[inline(always)]
+fn both(first: i16, second: i16) -> i32 {
+    i32::from(first as u16) | i32::from(second) << 16
 }
 
 /// 16 numbers of 32 bits, or 16 pairs of 16 bits; its machine must have been detected before any is made.
@@ -340,10 +312,11 @@ mod x86 {
     use super::{Vector, Wide};
     use std::arch::x86_64::*;
 
+    /// With dot products, or with products of pairs and a sum.
     #[derive(Clone, Copy)]
-    pub(super) struct Vnni(__m512i);
+    pub(super) struct Avx512<const VNNI: bool>(__m512i);
 
-    impl Vector for Vnni {
+    impl<const VNNI: bool> Vector for Avx512<VNNI> {
         #[inline(always)]
         unsafe fn load(from: *const Wide) -> Self {
             unsafe { Self(_mm512_load_si512(from.cast())) }
@@ -354,42 +327,21 @@ mod x86 {
         }
         #[inline(always)]
         fn add_products(self, a: Self, b: Self) -> Self {
-            unsafe { Self(_mm512_dpwssd_epi32(self.0, a.0, b.0)) }
+            unsafe {
+                if VNNI {
+                    Self(_mm512_dpwssd_epi32(self.0, a.0, b.0))
+                } else {
+                    Self(_mm512_add_epi32(self.0, _mm512_madd_epi16(a.0, b.0)))
+                }
+            }
         }
         #[inline(always)]
         unsafe fn store(sums: &[Self; 2], shift: u32, to: *mut Wide) {
-            unsafe { narrow(sums[0].0, sums[1].0, shift, to) }
-        }
-    }
-
-    #[derive(Clone, Copy)]
-    pub(super) struct Avx512(__m512i);
-
-    impl Vector for Avx512 {
-        #[inline(always)]
-        unsafe fn load(from: *const Wide) -> Self {
-            unsafe { Self(_mm512_load_si512(from.cast())) }
-        }
-        #[inline(always)]
-        unsafe fn splat(value: i32) -> Self {
-            unsafe { Self(_mm512_set1_epi32(value)) }
-        }
-        #[inline(always)]
-        fn add_products(self, a: Self, b: Self) -> Self {
-            unsafe { Self(_mm512_add_epi32(self.0, _mm512_madd_epi16(a.0, b.0))) }
-        }
-        #[inline(always)]
-        unsafe fn store(sums: &[Self; 2], shift: u32, to: *mut Wide) {
-            unsafe { narrow(sums[0].0, sums[1].0, shift, to) }
-        }
-    }
-
-    #[inline(always)]
-    unsafe fn narrow(low: __m512i, high: __m512i, shift: u32, to: *mut Wide) {
-        unsafe {
-            let shift = _mm_cvtsi32_si128(shift as i32);
-            let (low, high) = (_mm512_sra_epi32(low, shift), _mm512_sra_epi32(high, shift));
-            _mm512_store_si512(to.cast(), _mm512_packs_epi32(low, high));
+            unsafe {
+                let shift = _mm_cvtsi32_si128(shift as i32);
+                let [low, high] = [sums[0].0, sums[1].0].map(|sum| _mm512_sra_epi32(sum, shift));
+                _mm512_store_si512(to.cast(), _mm512_packs_epi32(low, high));
+            }
         }
     }
 
@@ -430,13 +382,13 @@ mod x86 {
 }
 
 mod portable {
-    use super::Wide;
+    use super::{Wide, both};
 
     #[derive(Clone, Copy)]
     pub(super) struct Vector([i32; 16]);
 
-    /// The lower and the upper half.
-    fn both(pair: i32) -> [i32; 2] {
+    /// The first and the second of a pair.
+    fn parted(pair: i32) -> [i32; 2] {
         [i32::from(pair as i16), pair >> 16]
     }
 
@@ -444,7 +396,7 @@ mod portable {
         #[inline(always)]
         unsafe fn load(from: *const Wide) -> Self {
             let numbers = unsafe { (*from).0 };
-            let pair = |lane: usize| i32::from(numbers[2 * lane] as u16) | i32::from(numbers[2 * lane + 1]) << 16;
+            let pair = |lane: usize| both(numbers[2 * lane], numbers[2 * lane + 1]);
             Self(std::array::from_fn(pair))
         }
         #[inline(always)]
@@ -454,7 +406,7 @@ mod portable {
         #[inline(always)]
         fn add_products(self, a: Self, b: Self) -> Self {
             Self(std::array::from_fn(|lane| {
-                let ([a, c], [b, d]) = (both(a.0[lane]), both(b.0[lane]));
+                let ([a, c], [b, d]) = (parted(a.0[lane]), parted(b.0[lane]));
                 self.0[lane] + a * b + c * d
             }))
         }

@@ -4,6 +4,7 @@
 //! the loop runs over the neurons; the unembedding is packed so that the loop reads it in order. AVX-512 and AVX2 have
 //! their own vectors, every other machine takes arrays that compilers vectorise as they can.
 
+use super::vectors::Vectors;
 use crate::network::Activation;
 
 /// The columns of a panel: as many as a tile has.
@@ -19,31 +20,6 @@ struct Line([f32; 16]);
 
 impl Line {
     const ZERO: Self = Self([0.0; 16]);
-}
-
-/// Which vectors the machine has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Vectors {
-    #[cfg(target_arch = "x86_64")]
-    Avx512,
-    #[cfg(target_arch = "x86_64")]
-    Avx2,
-    Portable,
-}
-
-impl Vectors {
-    fn detect() -> Self {
-        #[cfg(target_arch = "x86_64")]
-        {
-            if is_x86_feature_detected!("avx512f") {
-                return Self::Avx512;
-            }
-            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-                return Self::Avx2;
-            }
-        }
-        Self::Portable
-    }
 }
 
 /// An input pair.
@@ -127,7 +103,7 @@ impl Kernel {
         match self.vectors {
             // Sound: the features were detected.
             #[cfg(target_arch = "x86_64")]
-            Vectors::Avx512 => unsafe { self.margins_avx512(activation, rows, scratch, margins) },
+            Vectors::Avx512 | Vectors::Avx512Vnni => unsafe { self.margins_avx512(activation, rows, scratch, margins) },
             #[cfg(target_arch = "x86_64")]
             Vectors::Avx2 => unsafe { self.margins_avx2(activation, rows, scratch, margins) },
             Vectors::Portable => self.margins_with::<portable::Vector, 2, 2>(activation, rows, scratch, margins),
@@ -423,21 +399,6 @@ mod tests {
     use super::*;
     use rand::{RngExt, SeedableRng};
 
-    /// Every kind of vector that this machine has.
-    fn every_kind() -> Vec<Vectors> {
-        let mut kinds = vec![Vectors::Portable];
-        #[cfg(target_arch = "x86_64")]
-        {
-            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-                kinds.push(Vectors::Avx2);
-            }
-            if is_x86_feature_detected!("avx512f") {
-                kinds.push(Vectors::Avx512);
-            }
-        }
-        kinds
-    }
-
     #[test]
     fn margins_agree_with_plain_float64_sums_on_every_kind_of_vector() {
         let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(0);
@@ -457,7 +418,7 @@ mod tests {
                 |length: usize| -> Vec<f32> { (0..length).map(|_| random.random_range(-1.0..1.0)).collect() };
             let (left, right) = (draw(order * neurons), draw(order * neurons));
             let (unembed, bias) = (draw(neurons * order), draw(order));
-            for vectors in every_kind() {
+            for vectors in Vectors::all() {
                 let mut kernel = Kernel::new(&unembed, &bias);
                 kernel.vectors = vectors;
                 let mut scratch = kernel.scratch();

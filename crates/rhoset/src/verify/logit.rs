@@ -57,20 +57,9 @@ impl LogitBounds {
         }
     }
 
-    /// Lower bounds on `f(xy | x, y)` for the given y; minus infinity where there is none.
-    pub fn correct(&self, group: &Group, x: Element, ys: &[Element], bounds: &mut Vec<f64>) {
-        let places = ys.iter().map(|&y| (y, group.mul(x, y)));
-        bounds.clear();
-        bounds.resize(ys.len(), 0.0);
-        let left = self.row(&self.left, x);
-        logits(left, &self.right, &self.unembed, places, bounds);
-        for (bound, &y) in bounds.iter_mut().zip(ys) {
-            *bound = self.lower(*bound, group.mul(x, y));
-        }
-    }
-
-    /// The same for every inner element, whichever input that is.
-    pub(super) fn correct_all(&self, group: &Group, outer: Element, inner: Input, bounds: &mut Vec<f64>) {
+    /// `[n]`: lower bounds on the correct logits of one outer element and every inner one, whichever input that is; minus
+    /// infinity where there is none.
+    pub fn correct(&self, group: &Group, outer: Element, inner: Input, bounds: &mut Vec<f64>) {
         let product = |element: Element| match inner {
             Input::Left => group.mul(element, outer),
             Input::Right => group.mul(outer, element),

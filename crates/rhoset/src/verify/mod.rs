@@ -20,6 +20,7 @@ pub mod rounding;
 pub mod spectral;
 pub mod subject;
 mod units;
+mod vectors;
 
 use crate::network::{Activation, Embedding, Network};
 use std::time::Instant;

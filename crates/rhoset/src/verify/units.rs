@@ -3,6 +3,7 @@
 //! Logits in units that fit 16 bits: a vector holds twice as many as in float32, and they add up without rounding.
 //! AVX-512 and AVX2 have their own vectors, every other machine takes arrays.
 
+use super::vectors::Vectors;
 use crate::group::Element;
 use multiversion::multiversion;
 
@@ -74,20 +75,30 @@ pub(super) enum Least<'a> {
 }
 
 impl Tables<'_> {
+    /// The sum for an element at one column, with its bound there.
+    #[cfg(test)]
+    pub(super) fn sum(&self, bounds: Bounds, element: usize, column: usize) -> i32 {
+        let starts = &self.starts.starts[element * self.starts.tables..][..self.starts.tables];
+        let at =
+            |&start: &u32| i32::from(self.rows[start as usize / size_of::<Wide>() + column / LANES].0[column % LANES]);
+        starts.iter().map(at).sum::<i32>() + bounds.at(element, column)
+    }
+
     /// Adds to `counts` how many sums with their bounds reach the element's least, for the elements that count at most one
     /// so far. No sum may be beyond 16 bits.
     pub(super) fn count(&self, bounds: Bounds, least: Least, counts: &mut [u32]) {
-        #[cfg(target_arch = "x86_64")]
-        {
+        self.count_in(Vectors::detect(), bounds, least, counts);
+    }
+
+    fn count_in(&self, vectors: Vectors, bounds: Bounds, least: Least, counts: &mut [u32]) {
+        match vectors {
             // Sound: the features were detected.
-            if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw") {
-                return unsafe { self.count_avx512(bounds, least, counts) };
-            }
-            if is_x86_feature_detected!("avx2") {
-                return unsafe { self.count_avx2(bounds, least, counts) };
-            }
+            #[cfg(target_arch = "x86_64")]
+            Vectors::Avx512 | Vectors::Avx512Vnni => unsafe { self.count_avx512(bounds, least, counts) },
+            #[cfg(target_arch = "x86_64")]
+            Vectors::Avx2 => unsafe { self.count_avx2(bounds, least, counts) },
+            Vectors::Portable => self.count_any::<portable::Vector>(bounds, least, counts),
         }
-        self.count_any::<portable::Vector>(bounds, least, counts);
     }
 
     #[cfg(target_arch = "x86_64")]
@@ -169,17 +180,18 @@ impl Tables<'_> {
 /// Row after row the sum of one row of every part, each of `width` vectors: those that `cells` numbers. No sum may be beyond
 /// 16 bits.
 pub(super) fn add_up(target: &mut [Wide], width: usize, parts: &[&[Wide]], cells: &[u16]) {
-    #[cfg(target_arch = "x86_64")]
-    {
+    add_up_in(Vectors::detect(), target, width, parts, cells);
+}
+
+fn add_up_in(vectors: Vectors, target: &mut [Wide], width: usize, parts: &[&[Wide]], cells: &[u16]) {
+    match vectors {
         // Sound: the features were detected.
-        if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw") {
-            return unsafe { add_up_avx512(target, width, parts, cells) };
-        }
-        if is_x86_feature_detected!("avx2") {
-            return unsafe { add_up_avx2(target, width, parts, cells) };
-        }
+        #[cfg(target_arch = "x86_64")]
+        Vectors::Avx512 | Vectors::Avx512Vnni => unsafe { add_up_avx512(target, width, parts, cells) },
+        #[cfg(target_arch = "x86_64")]
+        Vectors::Avx2 => unsafe { add_up_avx2(target, width, parts, cells) },
+        Vectors::Portable => add_up_any::<portable::Vector>(target, width, parts, cells),
     }
-    add_up_any::<portable::Vector>(target, width, parts, cells);
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -432,23 +444,10 @@ mod tests {
                             before[element] + if before[element] > 1 { 0 } else { reached }
                         })
                         .collect();
-                    let counted = |count: &dyn Fn(&mut [u32])| {
+                    for vectors in Vectors::all() {
                         let mut counts = before.clone();
-                        count(&mut counts);
-                        counts
-                    };
-                    assert_eq!(counted(&|counts| sums.count(bounds, least, counts)), expected);
-                    assert_eq!(
-                        counted(&|counts| sums.count_any::<portable::Vector>(bounds, least, counts)),
-                        expected
-                    );
-                    #[cfg(target_arch = "x86_64")]
-                    if is_x86_feature_detected!("avx2") {
-                        // Sound: the feature was detected.
-                        assert_eq!(
-                            counted(&|counts| unsafe { sums.count_avx2(bounds, least, counts) }),
-                            expected
-                        );
+                        sums.count_in(vectors, bounds, least, &mut counts);
+                        assert_eq!(counts, expected, "{vectors:?}");
                     }
                 }
             }
@@ -457,7 +456,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_add_up() {
+    fn rows_add_up_in_every_kind_of_vector() {
         let part = |seed: i16| -> Vec<Wide> {
             (0..6)
                 .map(|row| Wide(std::array::from_fn(|k| seed * row + k as i16)))
@@ -465,12 +464,14 @@ mod tests {
         };
         let parts = [part(1), part(10), part(100)];
         let parts: Vec<&[Wide]> = parts.iter().map(|part| &part[..]).collect();
-        let mut target = vec![Wide::LEAST; 4];
-        add_up(&mut target, 2, &parts, &[0, 1, 2, 2, 0, 1]);
-        for (at, rows) in [[0, 2, 4], [1, 3, 5], [4, 0, 2], [5, 1, 3]].into_iter().enumerate() {
-            for k in 0..LANES {
-                let sum: i16 = rows.iter().zip(&parts).map(|(&row, part)| part[row].0[k]).sum();
-                assert_eq!(target[at].0[k], sum);
+        for vectors in Vectors::all() {
+            let mut target = vec![Wide::LEAST; 4];
+            add_up_in(vectors, &mut target, 2, &parts, &[0, 1, 2, 2, 0, 1]);
+            for (at, rows) in [[0, 2, 4], [1, 3, 5], [4, 0, 2], [5, 1, 3]].into_iter().enumerate() {
+                for k in 0..LANES {
+                    let sum: i16 = rows.iter().zip(&parts).map(|(&row, part)| part[row].0[k]).sum();
+                    assert_eq!(target[at].0[k], sum, "{vectors:?}");
+                }
             }
         }
     }

@@ -5,7 +5,7 @@ const verifierText = {
   "rho-set": "the paper's: equivariance of the idealised network",
   coset: "the paper's: neurons averaged over cosets",
   explained: "circuits and irreps, no logit but the correct one",
-  cascade: "circuits, cosets of one input, then exact evaluation of what is left",
+  cascade: "circuits, cells of one input, then exact evaluation of what is left",
 };
 const tierText = {
   gaps: ["circuits: x and y alone", "var(--tier-1)"],

@@ -9,17 +9,23 @@
 //!
 //! All of it is in integers: activations in steps, logits in units. Only the bounds know of real numbers.
 
+mod counted;
+mod differences;
+mod rows;
+
+use self::counted::Counted;
+use self::differences::Differences;
+use self::rows::{PartRows, Table, activate, count, tables};
 use super::brute::TASK;
-use super::fixed::{self, Fixed};
+use super::fixed;
 use super::lanes;
 use super::logit::LogitBounds;
 use super::orbit::Gaps;
 use super::rounding::OUTWARD;
 use super::units::{self, Bounds, LANES, Least, Starts, Tables, Wide};
-use crate::explain::partition::{Input, Part, Partitions, largest_activation};
+use crate::explain::partition::{Input, Partitions, largest_activation};
 use crate::group::{Element, Group};
 use crate::network::{Activation, Folded};
-use multiversion::multiversion;
 use rayon::prelude::*;
 
 /// How many rows are formed at once, and how many inner elements a task bounds.
@@ -32,7 +38,7 @@ const BATCH: usize = 8;
 const MOST_TABLES: usize = 256;
 
 /// Rows of so many vectors in all would not be worth their memory.
-const MOST_VECTORS: usize = 1 << 22;
+const MOST_VECTORS: usize = 1 << 20;
 
 /// No sum of rows and bounds exceeds this many units, but for rounding: at most so many units for both.
 const LARGEST: f64 = 32_000.0;
@@ -62,26 +68,6 @@ pub struct PartitionTier<'a> {
     flops: [u64; 3],
 }
 
-/// The neurons with one partition.
-struct PartRows {
-    weights: Fixed,
-    neurons: usize,
-    cells: usize,
-    /// A row of activations, padded.
-    stride: usize,
-    /// `[n, stride]`: the functions of the outer input, and `[cells, stride]`: what the inner input adds on a cell; in steps.
-    outer: Vec<i16>,
-    values: Vec<i16>,
-}
-
-/// Parts that are looked up together: a row of logits for every combination of their cells that occurs.
-struct Table {
-    parts: Vec<usize>,
-    /// `[rows, parts]`; nothing for a single part, whose rows need no adding up.
-    cells: Vec<u16>,
-    rows: usize,
-}
-
 /// Pairs that were decided, and those that are left.
 #[derive(Default)]
 pub struct Decided {
@@ -93,68 +79,6 @@ pub struct Decided {
     pub rest: Vec<(Element, Element)>,
     /// Multiplications and additions.
     pub flops: u64,
-}
-
-/// The neurons in parts, in their order: their functions and how they are counted.
-struct Counted {
-    order: Vec<usize>,
-    /// `[n, k]`.
-    outer: Vec<f64>,
-    inner: Vec<f64>,
-    /// `[k]`: what a step of the input stands for, how many there are in one, and how far the inner function is from its
-    /// values on the cells.
-    steps: Vec<f64>,
-    per: Vec<f64>,
-    off: Vec<f64>,
-    /// By part, `[cells, neurons]`: the inner function on the cells, in steps.
-    values: Vec<Vec<i16>>,
-}
-
-impl Counted {
-    fn new(partitions: &Partitions, (outer, inner): (&[f64], &[f64]), m: usize, inputs: &[f64]) -> Self {
-        let parts = || partitions.parts.iter();
-        let order: Vec<usize> = parts().flat_map(|part| part.neurons.iter().copied()).collect();
-        let k = order.len();
-        // Another thread that is awake now will be when there is more for it to do.
-        let (outer, inner) = rayon::join(|| in_order(outer, m, &order), || in_order(inner, m, &order));
-        let steps: Vec<f64> = order.iter().map(|&i| fixed::step(inputs[i])).collect();
-        let per: Vec<f64> = steps.iter().map(|step| 1.0 / step).collect();
-        let mut off = vec![0.0; k];
-        let mut values = Vec::with_capacity(partitions.parts.len());
-        let mut start = 0;
-        for part in parts() {
-            let (cells, count) = (count(&part.cells), part.neurons.len());
-            let mut least = vec![f64::INFINITY; cells * count];
-            let mut most = vec![f64::NEG_INFINITY; cells * count];
-            for (row, &cell) in inner.chunks_exact(k).zip(&part.cells) {
-                let here = usize::from(cell) * count..(usize::from(cell) + 1) * count;
-                lanes::widen(&mut least[here.clone()], &mut most[here], &row[start..start + count]);
-            }
-            let value = |(place, (&least, &most)): (usize, (&f64, &f64))| {
-                // A cell without elements is never looked up.
-                if least > most {
-                    return 0;
-                }
-                let at = start + place % count;
-                let value = fixed::in_steps(0.5 * (least + most), per[at]);
-                let middle = f64::from(value) * steps[at];
-                // Sound: differences of two numbers, rounded once.
-                off[at] = f64::max(off[at], (most - middle).max(middle - least) * OUTWARD);
-                value
-            };
-            values.push(least.iter().zip(&most).enumerate().map(value).collect());
-            start += count;
-        }
-        Self {
-            order,
-            outer,
-            inner,
-            steps,
-            per,
-            off,
-            values,
-        }
-    }
 }
 
 impl<'a> PartitionTier<'a> {
@@ -226,12 +150,12 @@ impl<'a> PartitionTier<'a> {
             || PartRows::all(partitions, &counted, n, unembed, scale),
             || {
                 let each = pointwise.then(|| Differences::new(folded.activation, &counted, n, unembed, scale));
-                (each, lay_out(partitions, panel, n))
+                (each, tables(partitions, panel, n))
             },
         );
         let of_parts: usize = parts.iter().map(|part| part.cells * part.neurons * (2 * n + 2)).sum();
         let of_tables: usize = tables.iter().map(|table| table.cells.len() * n).sum();
-        // Sound: rows are rounded, and the bounds themselves by one unit each.
+        // Sound: rows are rounded, bounds by half a unit; what float64 loses of values in steps is far below the rest of two.
         let rounds: f64 = parts.iter().map(|part| part.weights.error()).sum::<f64>() + 2.0;
         let rounds = rounds + each.as_ref().map_or(0.0, Differences::error);
         // Sound: twice that is left between the largest sum and what 16 bits hold.
@@ -416,7 +340,7 @@ impl<'a> PartitionTier<'a> {
 
     /// In units, lower bounds on the correct logits of every inner element.
     fn correct_logits(&self, logits: &LogitBounds, outer: Element, single: &mut Vec<f64>, least: &mut [i16]) {
-        logits.correct_all(self.group, outer, self.inner, single);
+        logits.correct(self.group, outer, self.inner, single);
         for (least, bound) in least.iter_mut().zip(single) {
             // Sound: scaling by a power of two is exact.
             *least = (*bound * self.scale).floor().max(-LARGEST) as i16;
@@ -476,159 +400,6 @@ fn count_whole(tables: &Tables, places: &[Element], (upper, lower): (Bounds, Bou
     wrong
 }
 
-/// What the cells miss, for every inner element by itself: `relu(t + d) - relu(t)` is `d/2`, up to `|d|/2`, and the first is
-/// summed with its sign.
-struct Differences {
-    /// Nothing is known of the sign for the absolute value.
-    signed: Option<Fixed>,
-    magnitudes: Fixed,
-    /// `[k]`: how many steps of the difference there are in one.
-    per: Vec<f64>,
-    stride: usize,
-}
-
-impl Differences {
-    fn new<'u>(
-        activation: Activation,
-        counted: &Counted,
-        n: usize,
-        unembed: impl Fn(usize) -> &'u [f64],
-        scale: f64,
-    ) -> Self {
-        let steps: Vec<f64> = counted.off.iter().map(|&off| fixed::step(off)).collect();
-        let halves = activation == Activation::Relu;
-        let scale = if halves { 0.5 * scale } else { scale };
-        let signed = Fixed::new(n, &steps, |i| unembed(counted.order[i]), scale);
-        Self {
-            magnitudes: signed.magnitudes(),
-            signed: halves.then_some(signed),
-            stride: steps.len().next_multiple_of(fixed::PADDING),
-            per: steps.into_iter().map(|step| 1.0 / step).collect(),
-        }
-    }
-
-    fn error(&self) -> f64 {
-        self.magnitudes.error() + self.signed.as_ref().map_or(0.0, Fixed::error)
-    }
-
-    /// `[n, width]`, from above and from below, with these for all elements.
-    fn bounds(
-        &self,
-        parts: &[Part],
-        counted: &Counted,
-        n: usize,
-        (upper, lower): (&[Wide], &[Wide]),
-    ) -> (Vec<Wide>, Vec<Wide>) {
-        let (k, width) = (self.per.len(), upper.len());
-        let (mut above, mut below) = (vec![Wide::ZERO; n * width], vec![Wide::ZERO; n * width]);
-        let elements: Vec<usize> = (0..n).collect();
-        elements
-            .par_chunks(BLOCK)
-            .zip(above.par_chunks_mut(BLOCK * width))
-            .zip(below.par_chunks_mut(BLOCK * width))
-            .for_each(|((elements, above), below)| {
-                let mut differences = vec![0; elements.len() * self.stride];
-                for (&y, row) in elements.iter().zip(differences.chunks_exact_mut(self.stride)) {
-                    let inner = &counted.inner[y * k..][..k];
-                    let mut start = 0;
-                    for (part, values) in parts.iter().zip(&counted.values) {
-                        let count = part.neurons.len();
-                        let here = start..start + count;
-                        in_steps(
-                            &mut row[here.clone()],
-                            &inner[here.clone()],
-                            &values[usize::from(part.cells[y]) * count..][..count],
-                            &counted.steps[here.clone()],
-                            &self.per[here],
-                        );
-                        start += count;
-                    }
-                }
-                match &self.signed {
-                    Some(signed) => signed.multiply(&differences, 0..width, above),
-                    None => above.fill(Wide::ZERO),
-                }
-                differences
-                    .iter_mut()
-                    .for_each(|difference| *difference = difference.abs());
-                self.magnitudes.multiply(&differences, 0..width, below);
-                for (above, below) in above.chunks_exact_mut(width).zip(below.chunks_exact_mut(width)) {
-                    units::widen(above, below, upper, lower);
-                }
-            });
-        (above, below)
-    }
-}
-
-/// Differences of the inner function from its values on the cells, in steps of their own.
-#[multiversion(targets("x86_64+avx512f+avx512vl+avx512dq+avx512bw", "x86_64+avx2"))]
-fn in_steps(differences: &mut [i16], inner: &[f64], values: &[i16], steps: &[f64], per: &[f64]) {
-    let of_cells = values.iter().zip(steps).map(|(&value, step)| f64::from(value) * step);
-    for (((difference, of_cell), inner), &per) in differences.iter_mut().zip(of_cells).zip(inner).zip(per) {
-        *difference = fixed::in_steps(inner - of_cell, per);
-    }
-}
-
-/// The tables, and where the rows of every inner element begin, each `panel` vectors long: those of the parts one part after
-/// the other, then those of tables of several parts.
-fn lay_out(partitions: &Partitions, panel: usize, n: usize) -> (Vec<Table>, Starts) {
-    let mut ends = 0;
-    let mut first = |rows: usize| {
-        ends += rows * panel;
-        ends - rows * panel
-    };
-    let of_parts: Vec<usize> = partitions.parts.iter().map(|part| first(count(&part.cells))).collect();
-    let (mut tables, mut starts) = (Vec::new(), Vec::new());
-    for parts in &partitions.tables {
-        let (table, row) = Table::new(partitions, parts);
-        let start = match parts[..] {
-            [part] => of_parts[part],
-            _ => first(table.rows),
-        };
-        starts.push(row.into_iter().map(|row| start + row * panel).collect());
-        tables.push(table);
-    }
-    (tables, Starts::new(&starts, n))
-}
-
-impl Table {
-    /// The table, and the row of every element.
-    fn new(partitions: &Partitions, parts: &[usize]) -> (Self, Vec<usize>) {
-        let cells_of = |part: usize| &partitions.parts[part].cells;
-        // Combinations of cells are numbered part after part.
-        let mut row: Vec<usize> = cells_of(parts[0]).iter().map(|&cell| usize::from(cell)).collect();
-        let mut rows = count(cells_of(parts[0]));
-        let mut cells: Vec<u16> = (0..rows).map(|cell| cell as u16).collect();
-        for (place, &part) in parts.iter().enumerate().skip(1) {
-            let wide = count(cells_of(part));
-            let mut known = vec![usize::MAX; wide * rows];
-            let mut combined: Vec<u16> = Vec::new();
-            rows = 0;
-            for (number, &cell) in row.iter_mut().zip(cells_of(part)) {
-                let known = &mut known[*number * wide + usize::from(cell)];
-                if *known == usize::MAX {
-                    *known = rows;
-                    rows += 1;
-                    combined.extend_from_slice(&cells[*number * place..(*number + 1) * place]);
-                    combined.push(cell);
-                }
-                *number = *known;
-            }
-            cells = combined;
-        }
-        if parts.len() == 1 {
-            cells.clear();
-        }
-        let parts = parts.to_vec();
-        (Self { parts, cells, rows }, row)
-    }
-}
-
-/// How many cells there are, the empty ones below the last included.
-fn count(cells: &[u16]) -> usize {
-    cells.iter().max().map_or(0, |&most| usize::from(most) + 1)
-}
-
 /// The memory of one thread.
 struct Memory {
     rows: Rows,
@@ -668,53 +439,6 @@ impl Memory {
     }
 }
 
-impl PartRows {
-    fn all<'u>(
-        partitions: &Partitions,
-        counted: &Counted,
-        n: usize,
-        unembed: impl Fn(usize) -> &'u [f64],
-        scale: f64,
-    ) -> Vec<Self> {
-        let mut start = 0;
-        let part = |(part, values): (&Part, &Vec<i16>)| {
-            let neurons = part.neurons.len();
-            let here = start..start + neurons;
-            start += neurons;
-            let stride = neurons.next_multiple_of(fixed::PADDING);
-            let mut outer = vec![0; n * stride];
-            for (to, from) in outer
-                .chunks_exact_mut(stride)
-                .zip(counted.outer.chunks_exact(counted.order.len()))
-            {
-                fixed::row_in_steps(to, &from[here.clone()], &counted.per[here.clone()]);
-            }
-            let mut padded = vec![0; values.len() / neurons * stride];
-            for (to, from) in padded.chunks_exact_mut(stride).zip(values.chunks_exact(neurons)) {
-                to[..neurons].copy_from_slice(from);
-            }
-            Self {
-                weights: Fixed::new(n, &counted.steps[here.clone()], |i| unembed(part.neurons[i]), scale),
-                neurons,
-                cells: values.len() / neurons,
-                stride,
-                outer,
-                values: padded,
-            }
-        };
-        partitions.parts.iter().zip(&counted.values).map(part).collect()
-    }
-}
-
-/// `[n, order]`: these columns of `[n, m]` in this order.
-fn in_order(matrix: &[f64], m: usize, order: &[usize]) -> Vec<f64> {
-    let mut columns = vec![0.0; matrix.len() / m * order.len()];
-    for (to, row) in columns.chunks_exact_mut(order.len().max(1)).zip(matrix.chunks_exact(m)) {
-        to.iter_mut().zip(order).for_each(|(to, &i)| *to = row[i]);
-    }
-    columns
-}
-
 /// `[n]`: what a logit can be off by, apart from what is bounded for every inner element by itself; and the most that the
 /// magnitudes of its terms and all that it can be off by add up to. `inputs` and `largest` bound every neuron's input and
 /// activation, `[m]`.
@@ -749,26 +473,6 @@ fn slack<'u>(
     (slack, most)
 }
 
-/// Row after row the activation of the inputs and the values added up.
-#[multiversion(targets("x86_64+avx512f+avx512bw", "x86_64+avx2"))]
-fn activate(activation: Activation, activations: &mut [i16], inputs: &[i16], values: &[i16]) {
-    let rows = activations
-        .chunks_exact_mut(inputs.len())
-        .zip(values.chunks_exact(inputs.len()));
-    for (row, values) in rows {
-        let (row, values) = (row.as_chunks_mut::<32>().0, values.as_chunks::<32>().0);
-        for ((row, values), inputs) in row.iter_mut().zip(values).zip(inputs.as_chunks::<32>().0) {
-            for k in 0..32 {
-                let input = inputs[k].wrapping_add(values[k]);
-                row[k] = match activation {
-                    Activation::Abs => input.wrapping_abs(),
-                    _ => input.max(0),
-                };
-            }
-        }
-    }
-}
-
 /// Bounds in units, rounded; what is beyond them is the least number.
 fn wide_row(bounds: impl Iterator<Item = f64>, width: usize) -> Vec<Wide> {
     let mut row = vec![Wide::LEAST; width];
@@ -776,4 +480,117 @@ fn wide_row(bounds: impl Iterator<Item = f64>, width: usize) -> Vec<Wide> {
         *number = bound.round() as i16;
     }
     row
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::explain::partition::Choices;
+    use crate::group::spec;
+    use ndarray::{Array1, Array2};
+    use proptest::prelude::*;
+    use rand::{RngExt, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+
+    /// Functions that are constant on cosets up to noise, over many magnitudes, known up to an error; and one that is as
+    /// far from them as that error allows.
+    fn functions(group: &Group, m: usize, random: &mut ChaCha8Rng) -> (Array2<f64>, Array1<f64>, Array2<f64>) {
+        let n = group.order();
+        let mut known = Array2::zeros((n, m));
+        let mut exact = Array2::zeros((n, m));
+        let mut error = Array1::zeros(m);
+        for i in 0..m {
+            let generator = Element(random.random_range(0..n as u16));
+            let subgroup = crate::group::Subgroup::generated(group, &[generator]);
+            let cosets = [subgroup.left_cosets(group), subgroup.right_cosets(group)][i % 2].clone();
+            let noise = [0.0, 1e-13, 1e-3, 0.1, 1.0][random.random_range(0..5)];
+            let size = 10.0_f64.powf(random.random_range(-3.0..3.0));
+            error[i] = [0.0, 1e-9, 1e-2][random.random_range(0..3)] * size;
+            let values: Vec<f64> = (0..n).map(|_| random.random_range(-1.0..1.0)).collect();
+            for x in group.elements() {
+                let off: f64 = random.random_range(-1.0..1.0);
+                let value = size * (values[cosets.number(x)] + noise * off);
+                known[[x.index(), i]] = value;
+                exact[[x.index(), i]] = value + error[i] * [-1.0, 1.0][random.random_range(0..2)];
+            }
+        }
+        (known, error, exact)
+    }
+
+    /// What all logits are in the units of the tier, by pair of outer and inner element.
+    fn check(tier: &PartitionTier, exact: &dyn Fn(usize, usize) -> Array1<f64>) -> Result<(), TestCaseError> {
+        let n = tier.group.order();
+        let mut memory = Memory::new(tier);
+        for start in (0..tier.width).step_by(tier.panel) {
+            let columns = start..tier.width.min(start + tier.panel);
+            for outer in tier.group.elements() {
+                tier.lay_out(outer, columns.clone(), &mut memory.rows);
+                let tables = Tables {
+                    rows: &memory.rows.rows,
+                    starts: &tier.starts,
+                    width: columns.len(),
+                };
+                for inner in 0..n {
+                    let logits = exact(outer.index(), inner);
+                    for z in start * LANES..n.min(columns.end * LANES) {
+                        let at = z - start * LANES;
+                        let upper = tables.sum(tier.bounds(&tier.upper, start), inner, at);
+                        let lower = tables.sum(tier.bounds(&tier.lower, start), inner, at);
+                        prop_assert!(upper <= i32::from(i16::MAX) && lower >= i32::from(i16::MIN));
+                        let logit = logits[z] * tier.scale;
+                        prop_assert!(
+                            f64::from(lower) <= logit && logit <= f64::from(upper),
+                            "{lower} {logit} {upper}"
+                        );
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(200) })]
+
+        #[test]
+        fn every_logit_is_between_its_bounds(
+            which in 0..5_usize, m in 1..60_usize, seed: u64, abs: bool, pointwise: bool, worth in -8..2_i32, whole: bool,
+        ) {
+            let mut random = ChaCha8Rng::seed_from_u64(seed);
+            let group = spec::parse(["C7", "S3", "S4", "C37", "C2xC35"][which]).unwrap();
+            let n = group.order();
+            let (left, left_error, exact_left) = functions(&group, m, &mut random);
+            let (right, right_error, exact_right) = functions(&group, m, &mut random);
+            let folded = Folded {
+                unembed: Array2::from_shape_fn((m, n), |_| random.random_range(-1.0..1.0) * 10.0_f64.powf(random.random_range(-3.0..0.0))),
+                bias: Array1::from_shape_fn(n, |_| random.random_range(-1.0..1.0)),
+                left,
+                right,
+                left_error,
+                right_error,
+                activation: if abs { Activation::Abs } else { Activation::Relu },
+            };
+            let inner = [Input::Left, Input::Right][random.random_range(0..2)];
+            let choices = Choices::new(&folded, &group, inner);
+            let mut partitions = choices.partitions(10.0_f64.powi(worth) * choices.most(), pointwise);
+            if !whole {
+                partitions.panel = 1;
+            }
+            for part in &mut partitions.parts {
+                if random.random_bool(0.2) {
+                    part.cells.iter_mut().for_each(|cell| *cell = random.random_range(0..n as u16));
+                }
+            }
+            if let Some(tier) = PartitionTier::new(&folded, &group, &partitions) {
+                check(&tier, &|outer, inner_element| {
+                    let (x, y) = match inner {
+                        Input::Left => (inner_element, outer),
+                        Input::Right => (outer, inner_element),
+                    };
+                    let act = |i: usize| folded.activation.apply(exact_left[[x, i]] + exact_right[[y, i]]);
+                    Array1::from_shape_fn(m, act).dot(&folded.unembed) + &folded.bias
+                })?;
+            }
+        }
+    }
 }
