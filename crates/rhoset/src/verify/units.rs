@@ -41,6 +41,10 @@ impl Starts {
             largest,
         }
     }
+
+    fn of(&self, element: usize) -> &[u32] {
+        &self.starts[element * self.tables..][..self.tables]
+    }
 }
 
 /// What numbers are sums of: `width` vectors of `rows` from where the element's row of each table begins.
@@ -118,45 +122,58 @@ impl Tables<'_> {
         let tables = self.starts.tables;
         assert!(counts.len() * tables <= self.starts.starts.len());
         assert!(tables == 0 || self.starts.largest + self.width <= self.rows.len());
-        let mut sums = vec![Wide::ZERO; self.width];
-        for (element, count) in counts.iter_mut().enumerate() {
-            if *count > 1 {
-                continue;
-            }
-            let bound = &bounds.rows[element * bounds.stride..][..self.width];
-            let starts = &self.starts.starts[element * tables..][..tables];
-            let (columns, other, above) = match least {
-                Least::Given(least) => {
-                    let least = V::splat(least[element]);
-                    self.sums(starts, bound, |_, sum: V| *count += sum.count_from(least));
-                    continue;
-                }
-                Least::Of(columns, other) => (columns, other, 0),
-                Least::Above(columns, other) => (columns, other, 1),
-            };
-            self.sums(starts, bound, |block, sum: V| sum.store(&mut sums[block]));
-            let column = columns[element].index();
-            let sum = i32::from(sums[column / LANES].0[column % LANES]);
-            let least = sum - bounds.at(element, column) + other.at(element, column) + above;
-            // Not above the largest number: that plus one counts nothing.
-            let least = V::splat(least.min(i32::from(i16::MAX)) as i16);
-            *count += sums.iter().map(|sum| V::load(sum).count_from(least)).sum::<u32>();
+        match least {
+            Least::Given(least) => self.count_each::<V>(bounds, |element, _| V::splat(least[element]), counts),
+            Least::Of(columns, other) => self.count_each::<V>(bounds, as_much_as(bounds, columns, other, 0), counts),
+            Least::Above(columns, other) => self.count_each::<V>(bounds, as_much_as(bounds, columns, other, 1), counts),
         }
     }
 
-    /// The sums of the rows that begin there, in order.
+    /// With the sums that count for an element from all its sums.
     #[inline(always)]
-    fn sums<V: Vector>(&self, starts: &[u32], bound: &[Wide], mut each: impl FnMut(usize, V)) {
-        let mut block = 0;
-        while block + 4 <= self.width {
-            let sums: [V; 4] = self.add(starts, bound, block);
-            sums.into_iter().enumerate().for_each(|(at, sum)| each(block + at, sum));
-            block += 4;
+    fn count_each<V: Vector>(&self, bounds: Bounds, least: impl Fn(usize, &[V]) -> V, counts: &mut [u32]) {
+        match self.width {
+            1 => self.count_few::<V, 1>(bounds, least, counts),
+            2 => self.count_few::<V, 2>(bounds, least, counts),
+            3 => self.count_few::<V, 3>(bounds, least, counts),
+            4 => self.count_few::<V, 4>(bounds, least, counts),
+            5 => self.count_few::<V, 5>(bounds, least, counts),
+            6 => self.count_few::<V, 6>(bounds, least, counts),
+            _ => self.count_many::<V>(bounds, least, counts),
         }
-        while block < self.width {
-            let [sum] = self.add(starts, bound, block);
-            each(block, sum);
-            block += 1;
+    }
+
+    /// Sums of `WIDTH` vectors stay in registers.
+    #[inline(always)]
+    fn count_few<V: Vector, const WIDTH: usize>(
+        &self,
+        bounds: Bounds,
+        least: impl Fn(usize, &[V]) -> V,
+        counts: &mut [u32],
+    ) {
+        for (element, count) in undecided(counts) {
+            let bound = &bounds.rows[element * bounds.stride..][..WIDTH];
+            let sums: [V; WIDTH] = self.add(self.starts.of(element), bound, 0);
+            let least = least(element, &sums);
+            *count += sums.iter().map(|sum| sum.count_from(least)).sum::<u32>();
+        }
+    }
+
+    #[inline(always)]
+    fn count_many<V: Vector>(&self, bounds: Bounds, least: impl Fn(usize, &[V]) -> V, counts: &mut [u32]) {
+        let mut sums: Vec<V> = Vec::with_capacity(self.width);
+        for (element, count) in undecided(counts) {
+            let bound = &bounds.rows[element * bounds.stride..][..self.width];
+            let starts = self.starts.of(element);
+            sums.clear();
+            while sums.len() + 4 <= self.width {
+                sums.extend(self.add::<V, 4>(starts, bound, sums.len()));
+            }
+            while sums.len() < self.width {
+                sums.extend(self.add::<V, 1>(starts, bound, sums.len()));
+            }
+            let least = least(element, &sums);
+            *count += sums.iter().map(|sum| sum.count_from(least)).sum::<u32>();
         }
     }
 
@@ -175,6 +192,30 @@ impl Tables<'_> {
         }
         sum
     }
+}
+
+/// What an element's sum at its column comes to with another bound, and so much more.
+#[inline(always)]
+fn as_much_as<'a, V: Vector>(
+    bounds: Bounds<'a>,
+    columns: &'a [Element],
+    other: Bounds<'a>,
+    above: i32,
+) -> impl Fn(usize, &[V]) -> V + 'a {
+    move |element, sums| {
+        let column = columns[element].index();
+        let mut sum = Wide::ZERO;
+        sums[column / LANES].store(&mut sum);
+        let sum = i32::from(sum.0[column % LANES]);
+        let least = sum - bounds.at(element, column) + other.at(element, column) + above;
+        // Not above the largest number: that plus one counts nothing.
+        V::splat(least.min(i32::from(i16::MAX)) as i16)
+    }
+}
+
+/// The elements that count at most one so far.
+fn undecided(counts: &mut [u32]) -> impl Iterator<Item = (usize, &mut u32)> {
+    counts.iter_mut().enumerate().filter(|(_, count)| **count <= 1)
 }
 
 /// Row after row the sum of one row of every part, each of `width` vectors: those that `cells` numbers. No sum may be beyond
@@ -281,7 +322,7 @@ mod x86 {
         }
         #[inline(always)]
         fn plus(self, other: Self) -> Self {
-            unsafe { Self(_mm512_adds_epi16(self.0, other.0)) }
+            unsafe { Self(_mm512_add_epi16(self.0, other.0)) }
         }
         #[inline(always)]
         fn splat(number: i16) -> Self {
@@ -310,7 +351,7 @@ mod x86 {
         }
         #[inline(always)]
         fn plus(self, other: Self) -> Self {
-            unsafe { Self(_mm256_adds_epi16(self.0, other.0), _mm256_adds_epi16(self.1, other.1)) }
+            unsafe { Self(_mm256_add_epi16(self.0, other.0), _mm256_add_epi16(self.1, other.1)) }
         }
         #[inline(always)]
         fn splat(number: i16) -> Self {
