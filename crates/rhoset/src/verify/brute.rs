@@ -29,6 +29,8 @@ pub struct Brute<'a> {
     group: &'a Group,
     /// Packed when the first pair is decided; none where an evaluation could overflow.
     single: OnceLock<Option<Single>>,
+    /// Folded in float64, where `folded` may not have been.
+    precise: OnceLock<Folded>,
     /// Bound on the error of a float64 logit.
     double_error: OnceLock<f64>,
     exact: OnceLock<Exact<'a>>,
@@ -73,7 +75,8 @@ pub fn verify(network: &Network, folded: &Folded, group: &Group) -> Verification
 }
 
 impl<'a> Brute<'a> {
-    /// Weights are packed and rounding errors bounded, in O(m n), when they are first needed.
+    /// Weights are packed and rounding errors bounded, in O(m n), when they are first needed; and so is the network folded in
+    /// float64, for what [`Network::fold_single`] leaves undecided.
     ///
     /// # Panics
     /// If `folded` is not the network's own or `group` has another order.
@@ -89,8 +92,18 @@ impl<'a> Brute<'a> {
             folded,
             group,
             single: OnceLock::new(),
+            precise: OnceLock::new(),
             double_error: OnceLock::new(),
             exact: OnceLock::new(),
+        }
+    }
+
+    fn precise(&self) -> &Folded {
+        let mut errors = self.folded.left_error.iter().chain(&self.folded.right_error);
+        if errors.all(|&error| error == 0.0) {
+            self.folded
+        } else {
+            self.precise.get_or_init(|| self.network.fold())
         }
     }
 
@@ -139,7 +152,7 @@ impl<'a> Brute<'a> {
 
     /// Whether `f(z | x, y) > f(rival | x, y)` in real arithmetic; false where GELU leaves it undecided. O(m).
     pub fn beats(&self, x: Element, y: Element, z: Element, rival: Element) -> bool {
-        let folded = self.folded;
+        let folded = self.precise();
         let (left, right) = (folded.left.row(x.index()), folded.right.row(y.index()));
         let (bias, rival_bias) = (folded.bias[z.index()], folded.bias[rival.index()]);
         let sum_gamma = gamma(folded.neurons() + 4, UNIT);
@@ -229,9 +242,10 @@ impl<'a> Brute<'a> {
 
     /// Whether the network has this pair right, from float64 on.
     fn decide_double(&self, x: Element, y: Element) -> bool {
-        let logits = crate::network::evaluate::logits(self.folded, x, y);
+        let folded = self.precise();
+        let logits = crate::network::evaluate::logits(folded, x, y);
         let z = self.group.mul(x, y);
-        let double_error = *self.double_error.get_or_init(|| LogitError::double(self.folded).error);
+        let double_error = *self.double_error.get_or_init(|| LogitError::double(folded).error);
         let threshold = 2.0 * double_error * OUTWARD;
         let mut near: Vec<(f64, Element)> = Vec::new();
         for (rival, &logit) in logits.iter().enumerate() {

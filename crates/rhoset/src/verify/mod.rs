@@ -22,7 +22,7 @@ pub mod subject;
 mod units;
 mod vectors;
 
-use crate::network::{Activation, Embedding, Network};
+use crate::network::{Activation, Embedding, Folded, Network};
 use std::time::Instant;
 
 /// What a verifier proved, and at what cost.
@@ -135,11 +135,12 @@ pub fn measure_own<T: Send>(mut run: impl FnMut() -> (T, f64) + Send) -> (T, f64
     })
 }
 
-/// The seconds and flops of multiplying out the layers before the activation: part of every verifier's cost.
-pub fn measure_folding(network: &Network) -> (f64, u64) {
+/// The seconds and flops of multiplying out the layers before the activation, by [`Network::fold`] or
+/// [`Network::fold_single`]: part of every verifier's cost.
+pub fn measure_folding(network: &Network, fold: fn(&Network) -> Folded) -> (f64, u64) {
     let Embedding::Direct { .. } = network.embedding else {
         let width = network.embedding.tensors()[0].1.ncols();
-        let (_, seconds) = measure(|| network.fold());
+        let (_, seconds) = measure(|| fold(network));
         // Left and right, a multiplication and an addition each.
         return (seconds, 4 * (network.order() * width * network.neurons()) as u64);
     };

@@ -78,6 +78,25 @@ pub(super) enum Least<'a> {
     Above(&'a [Element], Bounds<'a>),
 }
 
+impl Least<'_> {
+    /// The least that counts for an element with these sums.
+    #[inline(always)]
+    fn at<V: Vector>(self, element: usize, bounds: Bounds, sums: &[V]) -> i16 {
+        let (columns, other, above) = match self {
+            Self::Given(least) => return least[element],
+            Self::Of(columns, other) => (columns, other, 0),
+            Self::Above(columns, other) => (columns, other, 1),
+        };
+        let column = columns[element].index();
+        let mut sum = Wide::ZERO;
+        sums[column / LANES].store(&mut sum);
+        let sum = i32::from(sum.0[column % LANES]);
+        let least = sum - bounds.at(element, column) + other.at(element, column) + above;
+        // Not above the largest number: that plus one counts nothing.
+        least.min(i32::from(i16::MAX)) as i16
+    }
+}
+
 impl Tables<'_> {
     /// The sum for an element at one column, with its bound there.
     #[cfg(test)]
@@ -122,16 +141,6 @@ impl Tables<'_> {
         let tables = self.starts.tables;
         assert!(counts.len() * tables <= self.starts.starts.len());
         assert!(tables == 0 || self.starts.largest + self.width <= self.rows.len());
-        match least {
-            Least::Given(least) => self.count_each::<V>(bounds, |element, _| V::splat(least[element]), counts),
-            Least::Of(columns, other) => self.count_each::<V>(bounds, as_much_as(bounds, columns, other, 0), counts),
-            Least::Above(columns, other) => self.count_each::<V>(bounds, as_much_as(bounds, columns, other, 1), counts),
-        }
-    }
-
-    /// With the sums that count for an element from all its sums.
-    #[inline(always)]
-    fn count_each<V: Vector>(&self, bounds: Bounds, least: impl Fn(usize, &[V]) -> V, counts: &mut [u32]) {
         match self.width {
             1 => self.count_few::<V, 1>(bounds, least, counts),
             2 => self.count_few::<V, 2>(bounds, least, counts),
@@ -145,34 +154,37 @@ impl Tables<'_> {
 
     /// Sums of `WIDTH` vectors stay in registers.
     #[inline(always)]
-    fn count_few<V: Vector, const WIDTH: usize>(
-        &self,
-        bounds: Bounds,
-        least: impl Fn(usize, &[V]) -> V,
-        counts: &mut [u32],
-    ) {
-        for (element, count) in undecided(counts) {
+    fn count_few<V: Vector, const WIDTH: usize>(&self, bounds: Bounds, least: Least, counts: &mut [u32]) {
+        for (element, count) in counts.iter_mut().enumerate() {
+            if *count > 1 {
+                continue;
+            }
             let bound = &bounds.rows[element * bounds.stride..][..WIDTH];
             let sums: [V; WIDTH] = self.add(self.starts.of(element), bound, 0);
-            let least = least(element, &sums);
+            let least = V::splat(least.at(element, bounds, &sums));
             *count += sums.iter().map(|sum| sum.count_from(least)).sum::<u32>();
         }
     }
 
     #[inline(always)]
-    fn count_many<V: Vector>(&self, bounds: Bounds, least: impl Fn(usize, &[V]) -> V, counts: &mut [u32]) {
-        let mut sums: Vec<V> = Vec::with_capacity(self.width);
-        for (element, count) in undecided(counts) {
+    fn count_many<V: Vector>(&self, bounds: Bounds, least: Least, counts: &mut [u32]) {
+        let mut sums = vec![V::splat(0); self.width];
+        for (element, count) in counts.iter_mut().enumerate() {
+            if *count > 1 {
+                continue;
+            }
             let bound = &bounds.rows[element * bounds.stride..][..self.width];
             let starts = self.starts.of(element);
-            sums.clear();
-            while sums.len() + 4 <= self.width {
-                sums.extend(self.add::<V, 4>(starts, bound, sums.len()));
+            let mut block = 0;
+            while block + 4 <= self.width {
+                sums[block..block + 4].copy_from_slice(&self.add::<V, 4>(starts, bound, block));
+                block += 4;
             }
-            while sums.len() < self.width {
-                sums.extend(self.add::<V, 1>(starts, bound, sums.len()));
+            while block < self.width {
+                [sums[block]] = self.add(starts, bound, block);
+                block += 1;
             }
-            let least = least(element, &sums);
+            let least = V::splat(least.at(element, bounds, &sums));
             *count += sums.iter().map(|sum| sum.count_from(least)).sum::<u32>();
         }
     }
@@ -192,30 +204,6 @@ impl Tables<'_> {
         }
         sum
     }
-}
-
-/// What an element's sum at its column comes to with another bound, and so much more.
-#[inline(always)]
-fn as_much_as<'a, V: Vector>(
-    bounds: Bounds<'a>,
-    columns: &'a [Element],
-    other: Bounds<'a>,
-    above: i32,
-) -> impl Fn(usize, &[V]) -> V + 'a {
-    move |element, sums| {
-        let column = columns[element].index();
-        let mut sum = Wide::ZERO;
-        sums[column / LANES].store(&mut sum);
-        let sum = i32::from(sum.0[column % LANES]);
-        let least = sum - bounds.at(element, column) + other.at(element, column) + above;
-        // Not above the largest number: that plus one counts nothing.
-        V::splat(least.min(i32::from(i16::MAX)) as i16)
-    }
-}
-
-/// The elements that count at most one so far.
-fn undecided(counts: &mut [u32]) -> impl Iterator<Item = (usize, &mut u32)> {
-    counts.iter_mut().enumerate().filter(|(_, count)| **count <= 1)
 }
 
 /// Row after row the sum of one row of every part, each of `width` vectors: those that `cells` numbers. No sum may be beyond
