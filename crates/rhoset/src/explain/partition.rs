@@ -56,6 +56,15 @@ impl Partitions {
             && self.parts.iter().all(|part| cells(part) && !part.neurons.is_empty())
             && self.tables.iter().all(|parts| !parts.is_empty())
     }
+
+    /// Of m neurons.
+    pub(crate) fn neurons_in_no_part(&self, m: usize) -> Vec<usize> {
+        let mut outside = vec![true; m];
+        for &i in self.parts.iter().flat_map(|part| &part.neurons) {
+            outside[i] = false;
+        }
+        (0..m).filter(|&i| outside[i]).collect()
+    }
 }
 
 /// Whether the numbers are below `count` and differ.

@@ -1,8 +1,7 @@
 //! What the cells miss, for every inner element by itself (`docs/soundness.md`, Theorem 8 b).
 
 use super::BLOCK;
-use super::counted::Counted;
-use crate::explain::partition::Part;
+use super::counted::{Counted, Matrices};
 use crate::network::Activation;
 use crate::verify::fixed::{self, Fixed};
 use crate::verify::units::{self, Wide};
@@ -21,23 +20,26 @@ pub(super) struct Differences {
 }
 
 impl Differences {
-    pub(super) fn new<'u>(
-        activation: Activation,
-        counted: &Counted,
-        n: usize,
-        unembed: impl Fn(usize) -> &'u [f64],
-        scale: f64,
-    ) -> Self {
-        let steps: Vec<f64> = counted.off.iter().map(|&off| fixed::step(off)).collect();
-        let halves = activation == Activation::Relu;
+    pub(super) fn new(network: &Matrices, counted: &[Counted], scale: f64) -> Self {
+        let steps: Vec<f64> = counted
+            .iter()
+            .flat_map(|part| &part.off)
+            .map(|&off| fixed::step(off))
+            .collect();
+        let neurons: Vec<usize> = counted.iter().flat_map(|part| &part.part.neurons).copied().collect();
+        let halves = network.activation == Activation::Relu;
         let scale = if halves { 0.5 * scale } else { scale };
-        let signed = Fixed::new(n, &steps, |i| unembed(counted.order[i]), scale);
+        let signed = Fixed::new(network.order, &steps, |i| network.unembed(neurons[i]), scale);
         Self {
             magnitudes: signed.magnitudes(),
             signed: halves.then_some(signed),
             stride: steps.len().next_multiple_of(fixed::PADDING),
             per: steps.into_iter().map(|step| 1.0 / step).collect(),
         }
+    }
+
+    pub(super) fn neurons(&self) -> usize {
+        self.per.len()
     }
 
     pub(super) fn error(&self) -> f64 {
@@ -47,12 +49,11 @@ impl Differences {
     /// `[n, width]`, from above and from below, with these for all elements.
     pub(super) fn bounds(
         &self,
-        parts: &[Part],
-        counted: &Counted,
+        counted: &[Counted],
         n: usize,
         (upper, lower): (&[Wide], &[Wide]),
     ) -> (Vec<Wide>, Vec<Wide>) {
-        let (k, width) = (self.per.len(), upper.len());
+        let width = upper.len();
         let (mut above, mut below) = (vec![Wide::ZERO; n * width], vec![Wide::ZERO; n * width]);
         let elements: Vec<usize> = (0..n).collect();
         elements
@@ -62,16 +63,15 @@ impl Differences {
             .for_each(|((elements, above), below)| {
                 let mut differences = vec![0; elements.len() * self.stride];
                 for (&y, row) in elements.iter().zip(differences.chunks_exact_mut(self.stride)) {
-                    let inner = &counted.inner[y * k..][..k];
                     let mut start = 0;
-                    for (part, values) in parts.iter().zip(&counted.values) {
-                        let count = part.neurons.len();
+                    for part in counted {
+                        let count = part.steps.len();
                         let here = start..start + count;
                         in_steps(
                             &mut row[here.clone()],
-                            &inner[here.clone()],
-                            &values[usize::from(part.cells[y]) * count..][..count],
-                            &counted.steps[here.clone()],
+                            &part.inner[y * count..][..count],
+                            &part.values[usize::from(part.part.cells[y]) * part.stride..][..count],
+                            &part.steps,
                             &self.per[here],
                         );
                         start += count;

@@ -13,17 +13,17 @@ mod counted;
 mod differences;
 mod rows;
 
-use self::counted::Counted;
+use self::counted::{Counted, Matrices, Share};
 use self::differences::Differences;
 use self::rows::{PartRows, Table, activate, count, tables};
 use super::brute::TASK;
-use super::fixed;
+use super::fixed::{self, Fixed};
 use super::lanes;
 use super::logit::LogitBounds;
 use super::orbit::Gaps;
 use super::rounding::OUTWARD;
 use super::units::{self, Bounds, LANES, Least, Starts, Tables, Wide};
-use crate::explain::partition::{Input, Partitions, largest_activation};
+use crate::explain::partition::{Input, Partitions};
 use crate::group::{Element, Group};
 use crate::network::{Activation, Folded};
 use rayon::prelude::*;
@@ -93,39 +93,42 @@ impl<'a> PartitionTier<'a> {
         if !applies || !partitions.fits(n, m) || partitions.tables.len() > MOST_TABLES {
             return None;
         }
-        let functions = [&folded.left, &folded.right].map(|matrix| matrix.as_standard_layout());
-        let functions = functions
+        let matrices = [&folded.left, &folded.right, &folded.unembed].map(|matrix| matrix.as_standard_layout());
+        let [left, right, unembed] = matrices
             .each_ref()
             .map(|matrix| matrix.as_slice().expect("standard layout"));
         let (outer, inner) = match partitions.inner {
-            Input::Left => (functions[1], functions[0]),
-            Input::Right => (functions[0], functions[1]),
+            Input::Left => (right, left),
+            Input::Right => (left, right),
         };
-        let unembed = folded.unembed.as_standard_layout();
-        let unembed = unembed.as_slice().expect("standard layout");
-        let unembed = |i: usize| &unembed[i * n..(i + 1) * n];
-        let [left, right] = functions.map(|functions| {
-            let (mut least, mut most) = (vec![f64::INFINITY; m], vec![f64::NEG_INFINITY; m]);
-            functions
-                .chunks_exact(m)
-                .for_each(|row| lanes::widen(&mut least, &mut most, row));
-            (least, most)
-        });
-        // Sound: above any value of the input, or of one with a value on a cell in it.
-        let magnitude = |least: f64, most: f64| most.max(-least);
-        let input = |i: usize| 1.001 * (magnitude(left.0[i], left.1[i]) + magnitude(right.0[i], right.1[i]));
-        let inputs: Vec<f64> = (0..m).map(input).collect();
-        let counted = Counted::new(partitions, (outer, inner), m, &inputs);
-        let pointwise = partitions.pointwise && !counted.order.is_empty();
-        let largest = |i: usize| largest_activation(folded.activation, left.0[i] + right.0[i], left.1[i] + right.1[i]);
-        let largest: Vec<f64> = (0..m).map(largest).collect();
-        let (slack, most) = slack(folded, &counted, (&inputs, &largest), pointwise, unembed);
-        // Not a number where one is not: comparisons alone would miss it.
-        let most_function = lanes::largest(outer) + lanes::largest(inner);
-        let most_unembed = (0..m).map(|i| lanes::largest(unembed(i))).fold(0.0, f64::max);
-        let in_range = [most, lanes::sum(&inputs), most_function, most_unembed]
-            .into_iter()
-            .all(|v| v * 4.0 < f64::from(f32::MAX));
+        let errors = folded.left_error.iter().zip(&folded.right_error);
+        let network = Matrices {
+            activation: folded.activation,
+            outer,
+            inner,
+            unembed,
+            error: errors.map(|(left, right)| left + right).collect(),
+            order: n,
+        };
+        let pointwise = partitions.pointwise && !partitions.parts.is_empty();
+        let (counted, outside): (Vec<Counted>, Share) = rayon::join(
+            || {
+                let parts = partitions.parts.par_iter();
+                parts.map(|part| Counted::new(&network, part, pointwise)).collect()
+            },
+            || Share::outside(&network, &partitions.neurons_in_no_part(m)),
+        );
+        let mut magnitude: Vec<f64> = folded.bias.iter().map(|bias| bias.abs()).collect();
+        let mut slack = vec![0.0; n];
+        let mut largest = 0.0;
+        for share in counted.iter().map(|part| &part.share).chain([&outside]) {
+            lanes::add_scaled(&mut slack, 1.0, &share.slack);
+            lanes::add_scaled(&mut magnitude, 1.0, &share.magnitude);
+            largest += share.largest;
+        }
+        let most = lanes::largest(&magnitude) + lanes::largest(&slack);
+        // Not a number where one is not: comparisons the other way round would miss it.
+        let in_range = (most + largest) * 4.0 < f64::from(f32::MAX);
         if !in_range {
             return None;
         }
@@ -146,17 +149,21 @@ impl<'a> PartitionTier<'a> {
         if (rows + partitions.tables.len() * n) * panel > MOST_VECTORS {
             return None;
         }
-        let (parts, (each, (tables, starts))) = rayon::join(
-            || PartRows::all(partitions, &counted, n, unembed, scale),
+        let (weights, (each, (tables, starts))): (Vec<Fixed>, _) = rayon::join(
             || {
-                let each = pointwise.then(|| Differences::new(folded.activation, &counted, n, unembed, scale));
+                let weights = |part: &Counted| {
+                    let neurons = &part.part.neurons;
+                    Fixed::new(n, &part.steps, |k| network.unembed(neurons[k]), scale)
+                };
+                counted.par_iter().map(weights).collect()
+            },
+            || {
+                let each = pointwise.then(|| Differences::new(&network, &counted, scale));
                 (each, tables(partitions, panel, n))
             },
         );
-        let of_parts: usize = parts.iter().map(|part| part.cells * part.neurons * (2 * n + 2)).sum();
-        let of_tables: usize = tables.iter().map(|table| table.cells.len() * n).sum();
         // Sound: rows are rounded, bounds by half a unit; what float64 loses of values in steps is far below the rest of two.
-        let rounds: f64 = parts.iter().map(|part| part.weights.error()).sum::<f64>() + 2.0;
+        let rounds: f64 = weights.iter().map(Fixed::error).sum::<f64>() + 2.0;
         let rounds = rounds + each.as_ref().map_or(0.0, Differences::error);
         // Sound: twice that is left between the largest sum and what 16 bits hold.
         if rounds > MOST_ROUNDS {
@@ -169,9 +176,15 @@ impl<'a> PartitionTier<'a> {
         let (mut upper, mut lower) = (bounds(1.0), bounds(-1.0));
         let mut flops = (12 * m * n) as u64;
         if let Some(each) = each {
-            (upper, lower) = each.bounds(&partitions.parts, &counted, n, (&upper, &lower));
-            flops += (4 * counted.order.len() * n * n) as u64;
+            (upper, lower) = each.bounds(&counted, n, (&upper, &lower));
+            flops += (4 * each.neurons() * n * n) as u64;
         }
+        let parts = counted.into_iter().zip(weights);
+        let parts: Vec<PartRows> = parts
+            .map(|(counted, weights)| PartRows::new(counted, weights))
+            .collect();
+        let of_parts: usize = parts.iter().map(|part| part.cells * part.neurons * (2 * n + 2)).sum();
+        let of_tables: usize = tables.iter().map(|table| table.cells.len() * n).sum();
         Some(Self {
             group,
             activation: folded.activation,
@@ -437,40 +450,6 @@ impl Memory {
             counts: vec![0; batch * n],
         }
     }
-}
-
-/// `[n]`: what a logit can be off by, apart from what is bounded for every inner element by itself; and the most that the
-/// magnitudes of its terms and all that it can be off by add up to. `inputs` and `largest` bound every neuron's input and
-/// activation, `[m]`.
-fn slack<'u>(
-    folded: &Folded,
-    counted: &Counted,
-    (inputs, largest): (&[f64], &[f64]),
-    pointwise: bool,
-    unembed: impl Fn(usize) -> &'u [f64],
-) -> (Vec<f64>, f64) {
-    // Sound: outside the parts an activation is no further from the constant 0 that replaces it than it is large.
-    let mut missed: Vec<f64> = largest.iter().map(|largest| largest * OUTWARD).collect();
-    // Sound: inputs in steps are off by half a step.
-    let mut rounded = vec![0.0; inputs.len()];
-    let mut in_part = vec![false; inputs.len()];
-    for ((&i, &off), &step) in counted.order.iter().zip(&counted.off).zip(&counted.steps) {
-        (missed[i], rounded[i], in_part[i]) = (off, 0.5 * step * OUTWARD, true);
-        if pointwise {
-            // Sound: the difference is in steps as well, and so is its magnitude; each counts half, or the second alone.
-            rounded[i] += 0.5 * fixed::step(off) * OUTWARD;
-        }
-    }
-    let mut slack = vec![0.0; folded.order()];
-    let mut magnitude: Vec<f64> = folded.bias.iter().map(|bias| bias.abs()).collect();
-    for i in 0..inputs.len() {
-        let own = folded.left_error[i] + folded.right_error[i] + rounded[i];
-        let own = own + if pointwise && in_part[i] { 0.0 } else { missed[i] };
-        lanes::add_scaled_magnitudes(&mut slack, own, unembed(i));
-        lanes::add_scaled_magnitudes(&mut magnitude, inputs[i] + missed[i], unembed(i));
-    }
-    let most = lanes::largest(&magnitude) + lanes::largest(&slack);
-    (slack, most)
 }
 
 /// Bounds in units, rounded; what is beyond them is the least number.

@@ -1,9 +1,9 @@
 //! Rows of logits by cell, and the tables that they are looked up in.
 
 use super::counted::Counted;
-use crate::explain::partition::{Part, Partitions};
+use crate::explain::partition::Partitions;
 use crate::network::Activation;
-use crate::verify::fixed::{self, Fixed};
+use crate::verify::fixed::Fixed;
 use crate::verify::units::Starts;
 use multiversion::multiversion;
 
@@ -28,40 +28,15 @@ pub(super) struct Table {
 }
 
 impl PartRows {
-    pub(super) fn all<'u>(
-        partitions: &Partitions,
-        counted: &Counted,
-        n: usize,
-        unembed: impl Fn(usize) -> &'u [f64],
-        scale: f64,
-    ) -> Vec<Self> {
-        let mut start = 0;
-        let part = |(part, values): (&Part, &Vec<i16>)| {
-            let neurons = part.neurons.len();
-            let here = start..start + neurons;
-            start += neurons;
-            let stride = neurons.next_multiple_of(fixed::PADDING);
-            let mut outer = vec![0; n * stride];
-            for (to, from) in outer
-                .chunks_exact_mut(stride)
-                .zip(counted.outer.chunks_exact(counted.order.len()))
-            {
-                fixed::row_in_steps(to, &from[here.clone()], &counted.per[here.clone()]);
-            }
-            let mut padded = vec![0; values.len() / neurons * stride];
-            for (to, from) in padded.chunks_exact_mut(stride).zip(values.chunks_exact(neurons)) {
-                to[..neurons].copy_from_slice(from);
-            }
-            Self {
-                weights: Fixed::new(n, &counted.steps[here.clone()], |i| unembed(part.neurons[i]), scale),
-                neurons,
-                cells: values.len() / neurons,
-                stride,
-                outer,
-                values: padded,
-            }
-        };
-        partitions.parts.iter().zip(&counted.values).map(part).collect()
+    pub(super) fn new(counted: Counted, weights: Fixed) -> Self {
+        Self {
+            weights,
+            neurons: counted.part.neurons.len(),
+            cells: counted.values.len() / counted.stride,
+            stride: counted.stride,
+            outer: counted.outer,
+            values: counted.values,
+        }
     }
 }
 
