@@ -8,7 +8,7 @@ use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 use rhoset::group::{Element, Group, spec};
 use rhoset::network::evaluate::{Evaluation, logits, margin};
-use rhoset::network::{Activation, Embedding, Network};
+use rhoset::network::{Activation, Embedding, Folded, Network};
 use rhoset::verify::{brute, brute::Brute, loss};
 use support::{RATIONAL, all_pairs, random_network, rational_decisions, rational_margins};
 
@@ -20,13 +20,22 @@ fn networks() -> u64 {
     }
 }
 
+/// In float64 or in float32, by turns.
+fn folded(network: &Network, seed: u64) -> Folded {
+    if seed.is_multiple_of(2) {
+        network.fold()
+    } else {
+        network.fold_single()
+    }
+}
+
 #[test]
 fn brute_force_decides_every_pair_as_rational_arithmetic_does() {
     let right: usize = (0..networks())
         .into_par_iter()
         .map(|seed| {
             let (network, group) = random_network(&mut ChaCha8Rng::seed_from_u64(seed), &RATIONAL);
-            let folded = network.fold();
+            let folded = folded(&network, seed);
             let expected = rational_decisions(&network, &group);
             let decided = Brute::new(&network, &folded, &group).decide(&all_pairs(&group));
             assert_eq!(decided, expected, "seed {seed}: {network:?}");
@@ -43,7 +52,7 @@ fn brute_force_decides_every_pair_as_rational_arithmetic_does() {
 fn a_logit_beats_another_as_in_rational_arithmetic() {
     (0..networks() / 5).into_par_iter().for_each(|seed| {
         let (network, group) = random_network(&mut ChaCha8Rng::seed_from_u64(1 << 32 | seed), &RATIONAL);
-        let folded = network.fold();
+        let folded = folded(&network, seed);
         let brute = Brute::new(&network, &folded, &group);
         let n = group.order();
         let logits = support::rational_logits(&network);

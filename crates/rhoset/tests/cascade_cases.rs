@@ -196,6 +196,23 @@ fn proves(margin: f64) -> bool {
     margin > 0.0
 }
 
+/// The same network with a layer on each side, so that there is something to fold.
+fn with_layers(network: Network) -> Network {
+    let Embedding::Direct { left, right } = network.embedding else {
+        panic!("cases have no layers");
+    };
+    let m = left.ncols();
+    Network {
+        embedding: Embedding::TwoLinear {
+            embed_left: left,
+            embed_right: right,
+            linear_left: Array2::eye(m),
+            linear_right: Array2::eye(m),
+        },
+        ..network
+    }
+}
+
 fn check(case: u64, groups: &[(Group, Irreps)]) -> (usize, usize) {
     let mut random = ChaCha8Rng::seed_from_u64(case);
     let (group, irreps) = &groups[random.random_range(0..groups.len())];
@@ -206,8 +223,11 @@ fn check(case: u64, groups: &[(Group, Irreps)]) -> (usize, usize) {
     };
     let truth = network.truth(group);
     let right = truth.iter().filter(|&&right| right).count();
-    let network = network.network();
-    let folded = network.fold();
+    let mut network = network.network();
+    if random.random_bool(0.3) {
+        network = with_layers(network);
+    }
+    let folded = network.fold_single();
     let tolerance = [0.02, 0.3, 0.9][random.random_range(0..3)];
     let options = CircuitOptions {
         tolerance,
