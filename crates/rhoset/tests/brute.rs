@@ -88,7 +88,8 @@ fn margin_and_loss_bounds_hold() {
         let largest = |values: &ndarray::Array2<f64>| values.iter().fold(0.0_f64, |most, value| most.max(value.abs()));
         let input = largest(&folded.left) + largest(&folded.right);
         let terms = folded.neurons() as f64 * largest(&folded.unembed) * input.max(input * input);
-        let rounding = 1e-12 * (1.0 + terms + exact);
+        let bias = folded.bias.iter().fold(0.0_f64, |most, bias| most.max(bias.abs()));
+        let rounding = 1e-12 * (1.0 + terms + bias + exact);
         let by_margins: f64 = margins
             .iter()
             .map(|&margin| loss::cross_entropy_of_margin(margin, group.order()))
