@@ -256,12 +256,9 @@ mod tests {
         ) {
             let embed = Array2::from_shape_fn((3, d), |(x, k)| weights[x * 40 + k]);
             let linear = Array2::from_shape_fn((d, 2), |(k, i)| weights[(3 + i) * 40 + k]);
-            let sides = || ((&embed, linear.view()), (&embed, linear.view()));
-            let of = |products: fn(_, _) -> [(Array2<f64>, Array1<f64>); 2]| {
-                let (left, right) = sides();
-                products(left, right)
-            };
-            for (folded, error) in of(products::<f64>).into_iter().chain(of(products::<f32>)) {
+            let side = || (&embed, linear.view());
+            let sides = products::<f64>(side(), side()).into_iter().chain(products::<f32>(side(), side()));
+            for (folded, error) in sides {
                 for x in 0..3 {
                     for i in 0..2 {
                         // Not known in float32, beyond its range.
