@@ -28,6 +28,7 @@ use crate::measure::{or_dash, percent, r_squared, table};
 use crate::network_input::{NetworkArguments, NetworkInput};
 use crate::source::{self, Source};
 use crate::terminal;
+use crate::train::resolve;
 use crate::verify::Explainer;
 
 /// The groups of the paper, and ours.
@@ -252,7 +253,7 @@ impl Study {
         let mut jobs = Vec::new();
         for (spec, group) in &groups {
             let own = toml::Table::from_iter([("group".to_owned(), spec.as_str().into())]);
-            let config = TrainConfig::resolve(&[layer.clone(), own])?;
+            let config = resolve(&[layer.clone(), own], arguments.config.as_deref())?;
             for seed in 0..arguments.seeds {
                 jobs.push(Job {
                     config: TrainConfig { seed, ..config.clone() },

@@ -194,15 +194,31 @@ fn configurations(arguments: &TrainArguments) -> anyhow::Result<Vec<TrainConfig>
         table.insert("recipe".to_owned(), recipe.as_str().into());
     }
     layers.push(table);
+    let resolve = |layers: &[toml::Table]| resolve(layers, arguments.config.as_deref());
     if arguments.group.is_empty() {
-        return Ok(vec![TrainConfig::resolve(&layers)?]);
+        return Ok(vec![resolve(&layers)?]);
     }
     let each = each_once(&arguments.group).map(|group| {
         let mut layers = layers.clone();
         layers.push(toml::Table::from_iter([("group".to_owned(), group.as_str().into())]));
-        Ok(TrainConfig::resolve(&layers)?)
+        resolve(&layers)
     });
     each.collect()
+}
+
+/// The settings in layers, the first of which is what `file` holds, where there is one: it is named where it is at fault.
+pub(crate) fn resolve(layers: &[toml::Table], file: Option<&Path>) -> anyhow::Result<TrainConfig> {
+    TrainConfig::resolve(layers).map_err(|error| {
+        // Wrong without the others, but for the group, which may be given elsewhere.
+        let mut alone = layers[0].clone();
+        alone.entry("group").or_insert_with(|| "C2".into());
+        match file {
+            Some(path) if TrainConfig::resolve(&[alone]).is_err() => {
+                anyhow::Error::new(error).context(path.display().to_string())
+            }
+            _ => error.into(),
+        }
+    })
 }
 
 /// One job for each group and seed.

@@ -383,6 +383,27 @@ fn bad_input_is_answered_with_one_line() {
 }
 
 #[test]
+fn a_setting_is_refused_with_the_file_that_it_stands_in() {
+    let folder = TempDir::new().unwrap();
+    let answer = |settings: &str, more: &[&str]| {
+        std::fs::write(folder.path().join("mine.toml"), settings).unwrap();
+        let arguments = [&["--out", "x", "--config", "mine.toml"], more].concat();
+        let output = rhoset(&arguments).current_dir(folder.path()).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let error = answer("epochs = -1", &["--group", "S3"]);
+    assert!(error.contains("mine.toml: epochs: invalid value"), "{error}");
+    let error = answer("grup = \"S3\"", &[]);
+    assert!(error.contains("mine.toml: grup: unknown field"), "{error}");
+    let error = answer("epochs = 10", &["--group", "S3", "--neurons", "0"]);
+    assert!(
+        error.contains("neurons is 0") && !error.contains("mine.toml"),
+        "{error}"
+    );
+}
+
+#[test]
 fn a_place_that_cannot_be_written_is_named() {
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("file");

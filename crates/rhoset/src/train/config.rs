@@ -197,9 +197,6 @@ impl TrainConfig {
                 name: recipe.to_owned(),
             });
         };
-        if !set.contains_key("group") {
-            return Err(ConfigError::NoGroup);
-        }
         let mut table: toml::Table = text.parse().expect("recipes are valid: a test resolves them all");
         table.insert("recipe".to_owned(), recipe.into());
         table.insert("group".to_owned(), "".into());
@@ -210,6 +207,9 @@ impl TrainConfig {
                 field: field.clone(),
                 reason: error.to_string().lines().next().unwrap_or_default().to_owned(),
             })?;
+        }
+        if !set.contains_key("group") {
+            return Err(ConfigError::NoGroup);
         }
         let mut config = Self::deserialize(table).expect("checked field by field");
         config.settle_optional(&set)?;
