@@ -138,7 +138,7 @@ struct Product<'a, T: Float> {
 }
 
 /// Rows of a product that are computed together.
-const ROWS: usize = 24;
+const ROWS: usize = 60;
 
 impl<'a, T: Float> Product<'a, T> {
     fn new((embed, linear): &'a (CowArray<f32, Ix2>, CowArray<f32, Ix2>)) -> Self {
