@@ -213,6 +213,23 @@ fn with_layers(network: Network) -> Network {
     }
 }
 
+/// Moves the folded functions as far as the errors that they then own up to: every tier has to allow for all of it.
+fn fold_badly(folded: &mut Folded, random: &mut ChaCha8Rng) {
+    let share = [1e-7, 1e-3, 0.1][random.random_range(0..3)];
+    for (functions, errors) in [
+        (&mut folded.left, &mut folded.left_error),
+        (&mut folded.right, &mut folded.right_error),
+    ] {
+        for (mut function, error) in functions.columns_mut().into_iter().zip(errors) {
+            let most = function.iter().fold(0.0_f64, |most, value| most.max(value.abs()));
+            let off = share * most;
+            function.mapv_inplace(|value| value + off * [-1.0, 0.0, 1.0][random.random_range(0..3)]);
+            // The sum is rounded.
+            *error += off + 1e-15 * most;
+        }
+    }
+}
+
 fn check(case: u64, groups: &[(Group, Irreps)]) -> (usize, usize) {
     let mut random = ChaCha8Rng::seed_from_u64(case);
     let (group, irreps) = &groups[random.random_range(0..groups.len())];
@@ -227,7 +244,10 @@ fn check(case: u64, groups: &[(Group, Irreps)]) -> (usize, usize) {
     if random.random_bool(0.3) {
         network = with_layers(network);
     }
-    let folded = network.fold_single();
+    let mut folded = network.fold_single();
+    if random.random_bool(0.3) {
+        fold_badly(&mut folded, &mut random);
+    }
     let tolerance = [0.02, 0.3, 0.9][random.random_range(0..3)];
     let options = CircuitOptions {
         tolerance,
