@@ -57,7 +57,7 @@ impl Partitions {
             && self.tables.iter().all(|parts| !parts.is_empty())
     }
 
-    /// Of m neurons.
+    /// The neurons below m that no part has.
     pub(crate) fn neurons_in_no_part(&self, m: usize) -> Vec<usize> {
         let mut outside = vec![true; m];
         for &i in self.parts.iter().flat_map(|part| &part.neurons) {

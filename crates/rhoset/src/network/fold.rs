@@ -19,7 +19,7 @@ impl Network {
     }
 
     /// The same with products and sums in float32: half the time, and errors 2^29 times as large, still small beside what
-    /// bounds on logits lose. What float32 might not hold is folded in float64.
+    /// bounds on logits lose (`docs/soundness.md`, 2.2). What float32 might not hold is folded in float64.
     pub fn fold_single(&self) -> Folded {
         let folded = self.fold_in::<f32>();
         let errors = folded.left_error.iter().chain(&folded.right_error);

@@ -288,7 +288,7 @@ trait Vector: Copy {
     fn load(from: &Wide) -> Self;
     fn splat(number: i16) -> Self;
     fn store(self, to: &mut Wide);
-    /// Sums beyond 16 bits become the nearest number.
+    /// Wraps: no whole sum leaves 16 bits, so it does not matter what becomes of one on its way.
     fn plus(self, other: Self) -> Self;
     /// How many are at least those of `least`.
     fn count_from(self, least: Self) -> u32;
