@@ -2,6 +2,7 @@
 
 use super::real::Real;
 use super::{Embedding, Folded, Network};
+use crate::group::Element;
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
 use multiversion::multiversion;
@@ -30,35 +31,54 @@ impl Network {
         }
     }
 
-    fn fold_in<T: Float>(&self) -> Folded {
-        let [(left, left_error), (right, right_error)] = match &self.embedding {
+    /// Of x, and of y.
+    pub(crate) fn layers(&self) -> [Layers<'_>; 2] {
+        let layers = |embed, linear| Layers { embed, linear };
+        match &self.embedding {
             Embedding::TwoLinear {
                 embed_left,
                 embed_right,
                 linear_left,
                 linear_right,
-            } => products::<T>((embed_left, linear_left.view()), (embed_right, linear_right.view())),
+            } => [
+                layers(embed_left.view(), Some(linear_left.view())),
+                layers(embed_right.view(), Some(linear_right.view())),
+            ],
             Embedding::Concat {
                 embed_left,
                 embed_right,
                 linear,
             } => {
                 let (upper, lower) = linear.view().split_at(Axis(0), embed_left.ncols());
-                products::<T>((embed_left, upper), (embed_right, lower))
+                [
+                    layers(embed_left.view(), Some(upper)),
+                    layers(embed_right.view(), Some(lower)),
+                ]
             }
             Embedding::SharedLinear {
                 embed_left,
                 embed_right,
                 linear,
-            } => products::<T>((embed_left, linear.view()), (embed_right, linear.view())),
-            Embedding::Direct { left, right } => {
-                [left, right].map(|matrix| (double(matrix), Array1::zeros(matrix.ncols())))
+            } => [
+                layers(embed_left.view(), Some(linear.view())),
+                layers(embed_right.view(), Some(linear.view())),
+            ],
+            Embedding::Direct { left, right } => [layers(left.view(), None), layers(right.view(), None)],
+        }
+    }
+
+    fn fold_in<T: Float>(&self) -> Folded {
+        let [left, right] = self.layers();
+        let [(left, left_error), (right, right_error)] = match (left.linear, right.linear) {
+            (Some(left_linear), Some(right_linear)) => {
+                products::<T>((left.embed, left_linear), (right.embed, right_linear))
             }
+            _ => [left, right].map(|side| (double(side.embed), Array1::zeros(side.embed.ncols()))),
         };
         Folded {
             left,
             right,
-            unembed: double(&self.unembed),
+            unembed: double(self.unembed.view()),
             bias: self
                 .bias
                 .as_ref()
@@ -66,6 +86,46 @@ impl Network {
             left_error,
             right_error,
             activation: self.activation,
+        }
+    }
+}
+
+/// What x (or y) goes through before the activation.
+pub(crate) struct Layers<'a> {
+    /// `[n, d]`.
+    pub(crate) embed: ArrayView2<'a, f32>,
+    /// `[d, m]`; none where the embedding is of the neurons themselves.
+    pub(crate) linear: Option<ArrayView2<'a, f32>>,
+}
+
+impl Layers<'_> {
+    /// `[m]`: the inputs of the neurons from one element, in float64; a row of what [`Network::fold`] computes.
+    pub(crate) fn row(&self, element: Element) -> Vec<f64> {
+        let embedded = self.embed.row(element.index());
+        let Some(linear) = &self.linear else {
+            return embedded.mapv(f64::from).to_vec();
+        };
+        let mut sums = vec![0.0; linear.ncols()];
+        let (embedded, linear) = (embedded.as_standard_layout(), linear.as_standard_layout());
+        add_products(
+            &mut sums,
+            embedded.as_slice().expect("standard layout"),
+            linear.as_slice().expect("standard layout"),
+        );
+        sums
+    }
+
+    /// `[m]`: how far a row can be from the real products.
+    pub(crate) fn errors(&self) -> Vec<f64> {
+        match &self.linear {
+            Some(linear) => {
+                let (embed, linear) = (self.embed.as_standard_layout(), linear.as_standard_layout());
+                errors::<f64>(
+                    (embed.as_slice().expect("row by row"), embed.ncols()),
+                    (linear.as_slice().expect("row by row"), linear.ncols()),
+                )
+            }
+            None => vec![0.0; self.embed.ncols()],
         }
     }
 }
@@ -111,8 +171,8 @@ impl Float for f64 {
 
 /// Both sides' `embed * linear` in float64, and for each column a bound on its distance from the real product; in parallel.
 fn products<T: Float>(
-    left: (&Array2<f32>, ArrayView2<f32>),
-    right: (&Array2<f32>, ArrayView2<f32>),
+    left: (ArrayView2<f32>, ArrayView2<f32>),
+    right: (ArrayView2<f32>, ArrayView2<f32>),
 ) -> [(Array2<f64>, Array1<f64>); 2] {
     let sides = [&left, &right].map(|(embed, linear)| (embed.as_standard_layout(), linear.as_standard_layout()));
     let (mut left, mut right) = rayon::join(|| Product::<T>::new(&sides[0]), || Product::<T>::new(&sides[1]));
@@ -144,25 +204,8 @@ impl<'a, T: Float> Product<'a, T> {
     fn new((embed, linear): &'a (CowArray<f32, Ix2>, CowArray<f32, Ix2>)) -> Self {
         let ((n, terms), m) = (embed.dim(), linear.ncols());
         let [embed, linear] = [embed, linear].map(|matrix| matrix.as_slice().expect("row by row"));
-        // gamma_k = k u / (1 - k u); the factor 2 covers the rounding of the bound itself.
-        let gamma = 2.0 * terms as f64 * T::UNIT / (1.0 - terms as f64 * T::UNIT);
-        // The magnitudes of the terms add up to at most the product of the norms (Cauchy and Schwarz).
-        let squares = embed.chunks_exact(terms.max(1)).map(sum_of_squares);
-        let longest = squares.fold(0.0, f64::max).sqrt();
-        let mut squares = vec![0.0; m];
-        linear
-            .chunks_exact(m.max(1))
-            .for_each(|row| add_squares(&mut squares, row));
-        let error = |square: f64| {
-            let magnitude = longest * square.sqrt();
-            if magnitude >= T::LARGEST || terms as f64 * T::UNIT > 0.1 {
-                return f64::INFINITY;
-            }
-            // Not a number where the magnitude is none.
-            gamma * magnitude + terms as f64 * T::UNDERFLOW
-        };
         Self {
-            error: squares.into_iter().map(error).collect(),
+            error: errors::<T>((embed, terms), (linear, m)),
             rows: n,
             product: vec![T::ZERO; n * m],
             embed: T::of_singles(embed),
@@ -186,12 +229,35 @@ impl<'a, T: Float> Product<'a, T> {
     }
 }
 
+/// For each column of `embed * linear` (`[_, terms]` and `[terms, m]`) a bound on its distance from the real product,
+/// whatever the order of its sums.
+fn errors<T: Float>((embed, terms): (&[f32], usize), (linear, m): (&[f32], usize)) -> Vec<f64> {
+    // gamma_k = k u / (1 - k u); the factor 2 covers the rounding of the bound itself.
+    let gamma = 2.0 * terms as f64 * T::UNIT / (1.0 - terms as f64 * T::UNIT);
+    // The magnitudes of the terms add up to at most the product of the norms (Cauchy and Schwarz).
+    let squares = embed.chunks_exact(terms.max(1)).map(sum_of_squares);
+    let longest = squares.fold(0.0, f64::max).sqrt();
+    let mut squares = vec![0.0; m];
+    linear
+        .chunks_exact(m.max(1))
+        .for_each(|row| add_squares(&mut squares, row));
+    let error = |square: f64| {
+        let magnitude = longest * square.sqrt();
+        if magnitude >= T::LARGEST || terms as f64 * T::UNIT > 0.1 {
+            return f64::INFINITY;
+        }
+        // Not a number where the magnitude is none.
+        gamma * magnitude + terms as f64 * T::UNDERFLOW
+    };
+    squares.into_iter().map(error).collect()
+}
+
 fn multiply<T: Real>(product: MatMut<'_, T>, embed: MatRef<'_, T>, linear: MatRef<'_, T>) {
     matmul(product, Accum::Replace, embed, linear, T::ONE, Par::Seq);
 }
 
 /// The matrix in float64, row by row.
-fn double(matrix: &Array2<f32>) -> Array2<f64> {
+fn double(matrix: ArrayView2<f32>) -> Array2<f64> {
     let rows = matrix.as_standard_layout();
     let values = to_double(rows.as_slice().expect("standard layout"));
     Array2::from_shape_vec(rows.dim(), values).expect("as many values")
@@ -201,6 +267,30 @@ fn double(matrix: &Array2<f32>) -> Array2<f64> {
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx512dq", "x86_64+avx2"))]
 fn to_double(values: &[f32]) -> Vec<f64> {
     values.iter().map(|&value| f64::from(value)).collect()
+}
+
+/// Adds the scaled rows, in float64, where products of float32 numbers are exact.
+#[multiversion(targets("x86_64+avx512f+avx512vl+avx512dq+fma", "x86_64+avx2+fma"))]
+fn add_products(sums: &mut [f64], scales: &[f32], rows: &[f32]) {
+    let m = sums.len();
+    // A block of the sums stays in registers while the rows go by.
+    let (blocks, rest) = sums.as_chunks_mut::<32>();
+    let done = 32 * blocks.len();
+    for (number, block) in blocks.iter_mut().enumerate() {
+        let mut total = *block;
+        for (&scale, row) in scales.iter().zip(rows.chunks_exact(m)) {
+            let (scale, row) = (f64::from(scale), &row[32 * number..32 * (number + 1)]);
+            for k in 0..32 {
+                total[k] += scale * f64::from(row[k]);
+            }
+        }
+        *block = total;
+    }
+    for (&scale, row) in scales.iter().zip(rows.chunks_exact(m.max(1))) {
+        for (sum, &value) in rest.iter_mut().zip(&row[done..]) {
+            *sum += f64::from(scale) * f64::from(value);
+        }
+    }
 }
 
 /// In float64, where squares of float32 numbers are exact.
@@ -256,8 +346,11 @@ mod tests {
         ) {
             let embed = Array2::from_shape_fn((3, d), |(x, k)| weights[x * 40 + k]);
             let linear = Array2::from_shape_fn((d, 2), |(k, i)| weights[(3 + i) * 40 + k]);
-            let side = || (&embed, linear.view());
+            let side = || (embed.view(), linear.view());
+            let layers = Layers { embed: embed.view(), linear: Some(linear.view()) };
+            let rows = Array2::from_shape_fn((3, 2), |(x, i)| layers.row(Element(x as u16))[i]);
             let sides = products::<f64>(side(), side()).into_iter().chain(products::<f32>(side(), side()));
+            let sides = sides.chain([(rows, layers.errors().into())]);
             for (folded, error) in sides {
                 for x in 0..3 {
                     for i in 0..2 {
@@ -297,6 +390,54 @@ mod tests {
                 .all(|&error| error == 0.0)
         );
         assert_eq!(folded.round(), (network, 0.0));
+    }
+
+    #[test]
+    fn rows_of_every_embedding_are_those_of_the_folded_matrices() {
+        let matrix = |rows, columns, seed: f32| {
+            Array2::from_shape_fn((rows, columns), |(i, j)| seed / (1 + 7 * i + 3 * j) as f32 - 0.2)
+        };
+        let (n, d, m) = (3, 5, 40);
+        let embeddings = [
+            Embedding::TwoLinear {
+                embed_left: matrix(n, d, 1.3),
+                embed_right: matrix(n, d, -0.7),
+                linear_left: matrix(d, m, 0.9),
+                linear_right: matrix(d, m, 2.1),
+            },
+            Embedding::Concat {
+                embed_left: matrix(n, d, 1.3),
+                embed_right: matrix(n, d + 1, -0.7),
+                linear: matrix(2 * d + 1, m, 0.9),
+            },
+            Embedding::SharedLinear {
+                embed_left: matrix(n, d, 1.3),
+                embed_right: matrix(n, d, -0.7),
+                linear: matrix(d, m, 0.9),
+            },
+            Embedding::Direct {
+                left: matrix(n, m, 1.3),
+                right: matrix(n, m, -0.7),
+            },
+        ];
+        for embedding in embeddings {
+            let network = Network {
+                embedding,
+                unembed: matrix(m, n, 2.9),
+                bias: None,
+                activation: Activation::Relu,
+            };
+            let folded = network.fold();
+            let matrices = [(&folded.left, &folded.left_error), (&folded.right, &folded.right_error)];
+            for (layers, (matrix, error)) in network.layers().iter().zip(matrices) {
+                assert_eq!(layers.errors(), error.to_vec());
+                for (x, row) in matrix.rows().into_iter().enumerate() {
+                    for ((of_row, folded), error) in layers.row(Element(x as u16)).iter().zip(row).zip(error) {
+                        assert!((of_row - folded).abs() <= 2.0 * error, "{of_row} is not {folded}");
+                    }
+                }
+            }
+        }
     }
 
     #[test]

@@ -9,6 +9,8 @@ mod fold;
 pub mod infer;
 pub mod real;
 
+pub(crate) use fold::Layers;
+
 use ndarray::{Array1, Array2};
 
 /// The nonlinearity of the hidden layer.

@@ -6,12 +6,14 @@
 //! except that with [`Activation::Gelu`], which has no exact arithmetic, undecided pairs count as wrong.
 
 mod exact;
+mod precise;
 
 use std::sync::OnceLock;
 
 use rayon::prelude::*;
 
 use self::exact::Exact;
+use self::precise::Precise;
 use super::Verification;
 use super::kernel::{BLOCK, Kernel, Row, Scratch};
 use super::lanes;
@@ -29,8 +31,8 @@ pub struct Brute<'a> {
     group: &'a Group,
     /// Packed when the first pair is decided; none where an evaluation could overflow.
     single: OnceLock<Option<Single>>,
-    /// Folded in float64, where `folded` may not have been.
-    precise: OnceLock<Folded>,
+    /// For what float32 leaves undecided.
+    precise: OnceLock<Precise<'a>>,
     /// Bound on the error of a float64 logit.
     double_error: OnceLock<f64>,
     exact: OnceLock<Exact<'a>>,
@@ -75,8 +77,8 @@ pub fn verify(network: &Network, folded: &Folded, group: &Group) -> Verification
 }
 
 impl<'a> Brute<'a> {
-    /// Weights are packed and rounding errors bounded, in O(m n), when they are first needed; and so is the network folded in
-    /// float64, for what [`Network::fold_single`] leaves undecided.
+    /// Weights are packed and rounding errors bounded, in O(m n), when they are first needed; and so are the inputs of neurons in
+    /// float64, for what float32 leaves undecided.
     ///
     /// # Panics
     /// If `folded` is not the network's own or `group` has another order.
@@ -98,13 +100,8 @@ impl<'a> Brute<'a> {
         }
     }
 
-    fn precise(&self) -> &Folded {
-        let mut errors = self.folded.left_error.iter().chain(&self.folded.right_error);
-        if errors.all(|&error| error == 0.0) {
-            self.folded
-        } else {
-            self.precise.get_or_init(|| self.network.fold())
-        }
+    fn precise(&self) -> &Precise<'a> {
+        self.precise.get_or_init(|| Precise::new(self.network))
     }
 
     fn single(&self) -> Option<&Single> {
@@ -152,8 +149,8 @@ impl<'a> Brute<'a> {
 
     /// Whether `f(z | x, y) > f(rival | x, y)` in real arithmetic; false where GELU leaves it undecided. O(m).
     pub fn beats(&self, x: Element, y: Element, z: Element, rival: Element) -> bool {
-        let folded = self.precise();
-        let (left, right) = (folded.left.row(x.index()), folded.right.row(y.index()));
+        let (folded, precise) = (self.folded, self.precise());
+        let (left, right) = precise.inputs(x, y);
         let (bias, rival_bias) = (folded.bias[z.index()], folded.bias[rival.index()]);
         let sum_gamma = gamma(folded.neurons() + 4, UNIT);
         let mut lead = bias - rival_bias;
@@ -169,7 +166,7 @@ impl<'a> Brute<'a> {
             let hidden = Rounded::hidden(
                 folded,
                 left.abs() + right.abs(),
-                folded.left_error[neuron] + folded.right_error[neuron],
+                precise.error[neuron],
                 UNIT,
                 f64::MIN_POSITIVE,
             );
@@ -240,12 +237,26 @@ impl<'a> Brute<'a> {
         }
     }
 
+    /// `[n]`: in float64.
+    fn logits(&self, x: Element, y: Element) -> Vec<f64> {
+        let folded = self.folded;
+        let (left, right) = self.precise().inputs(x, y);
+        let unembed = folded.unembed.as_standard_layout();
+        let mut logits = folded.bias.to_vec();
+        for ((left, right), weights) in left.iter().zip(right).zip(unembed.rows()) {
+            let weights = weights.to_slice().expect("standard layout");
+            lanes::add_scaled(&mut logits, folded.activation.apply(left + right), weights);
+        }
+        logits
+    }
+
     /// Whether the network has this pair right, from float64 on.
     fn decide_double(&self, x: Element, y: Element) -> bool {
-        let folded = self.precise();
-        let logits = crate::network::evaluate::logits(folded, x, y);
+        let logits = self.logits(x, y);
         let z = self.group.mul(x, y);
-        let double_error = *self.double_error.get_or_init(|| LogitError::double(folded).error);
+        let double_error = *self
+            .double_error
+            .get_or_init(|| LogitError::precise(self.folded, &self.precise().error).error);
         let threshold = 2.0 * double_error * OUTWARD;
         let mut near: Vec<(f64, Element)> = Vec::new();
         for (rival, &logit) in logits.iter().enumerate() {
@@ -312,18 +323,27 @@ pub(super) struct LogitError {
 impl LogitError {
     /// The folded network in float32.
     pub(super) fn single(folded: &Folded) -> Self {
-        Self::of(folded, SINGLE_UNIT, SINGLE_SUBNORMAL, 1.0)
+        Self::of(folded, SINGLE_UNIT, SINGLE_SUBNORMAL, |error, _| (0.0, error))
     }
 
     /// The folded network in float64.
     pub(super) fn double(folded: &Folded) -> Self {
-        Self::of(folded, UNIT, f64::MIN_POSITIVE, 1.0)
+        Self::of(folded, UNIT, f64::MIN_POSITIVE, |error, _| (0.0, error))
+    }
+
+    /// The network in float64, from inputs that are off by `errors` (`[m]`) where the folded ones may be off by more.
+    fn precise(folded: &Folded, errors: &[f64]) -> Self {
+        Self::of(folded, UNIT, f64::MIN_POSITIVE, |folding, neuron| {
+            // Sound: the real input is between the two.
+            (folding + errors[neuron], errors[neuron])
+        })
     }
 
     /// The network as stored, every step of it in float32.
     pub(super) fn stored_single(folded: &Folded) -> Self {
         // Folding errors are gamma_d(2^-53) times magnitudes; in float32 they are up to gamma_d(2^-24) times the same.
-        let mut bounds = Self::of(folded, SINGLE_UNIT, SINGLE_SUBNORMAL, 2f64.powi(30));
+        let folding = |error, _| (0.0, 2f64.powi(30) * error);
+        let mut bounds = Self::of(folded, SINGLE_UNIT, SINGLE_SUBNORMAL, folding);
         // Terms that cancel in a folded product may overflow all the same. They sum in magnitude to at most 2^52 times
         // the product's error bound, which is 2 gamma_d times that sum with gamma_d >= 2^-53.
         for (left, right) in folded.left_error.iter().zip(&folded.right_error) {
@@ -332,7 +352,9 @@ impl LogitError {
         bounds
     }
 
-    fn of(folded: &Folded, unit: f64, subnormal: f64, folding: f64) -> Self {
+    /// `inputs` says of a neuron, from what folding lost of its input, by how much the input that is evaluated may exceed the
+    /// folded one, and how far it is from the real one.
+    fn of(folded: &Folded, unit: f64, subnormal: f64, inputs: impl Fn(f64, usize) -> (f64, f64)) -> Self {
         let sum_gamma = gamma(folded.neurons() + 3, unit);
         let (left, right) = (largest_by_column(&folded.left), largest_by_column(&folded.right));
         let mut error: Vec<f64> = folded.bias.iter().map(|bias| sum_gamma * bias.abs()).collect();
@@ -340,13 +362,9 @@ impl LogitError {
         let (mut largest_hidden, mut underflow) = (0.0_f64, 0.0);
         let unembed = folded.unembed.as_standard_layout();
         for (neuron, weights) in unembed.rows().into_iter().enumerate() {
-            let hidden = Rounded::hidden(
-                folded,
-                left[neuron] + right[neuron],
-                folding * (folded.left_error[neuron] + folded.right_error[neuron]),
-                unit,
-                subnormal,
-            );
+            let (beyond, input_error) = inputs(folded.left_error[neuron] + folded.right_error[neuron], neuron);
+            let input = left[neuron] + right[neuron] + beyond;
+            let hidden = Rounded::hidden(folded, input, input_error, unit, subnormal);
             largest_hidden = largest_hidden.max(hidden.magnitude);
             underflow += subnormal;
             let weights = weights.to_slice().expect("standard layout");

@@ -5,16 +5,16 @@
 
 use std::sync::OnceLock;
 
-use ndarray::{Array2, ArrayView1, ArrayView2, Axis, s};
+use ndarray::{ArrayView1, Axis};
 use num_bigint::BigInt;
 
 use crate::group::Element;
-use crate::network::{Activation, Embedding, Network};
+use crate::network::{Activation, Layers, Network};
 
 /// The stored weights of a network as integers; rows are made when they are first needed.
 pub(super) struct Exact<'a> {
     network: &'a Network,
-    embeddings: [Part<'a>; 2],
+    embeddings: [Layers<'a>; 2],
     /// `2^-scale` is the unit of the embedding matrices.
     embed_scale: i32,
     /// `2^-scale` is the unit of the linear layers.
@@ -27,49 +27,9 @@ pub(super) struct Exact<'a> {
     outputs: Vec<OnceLock<Vec<BigInt>>>,
 }
 
-/// What one factor, x or y, goes through before the activation.
-struct Part<'a> {
-    embed: ArrayView2<'a, f32>,
-    linear: Option<ArrayView2<'a, f32>>,
-}
-
 impl<'a> Exact<'a> {
     pub(super) fn new(network: &'a Network) -> Self {
-        let part = |embed: &'a Array2<f32>, linear| Part {
-            embed: embed.view(),
-            linear,
-        };
-        let embeddings = match &network.embedding {
-            Embedding::TwoLinear {
-                embed_left,
-                embed_right,
-                linear_left,
-                linear_right,
-            } => [
-                part(embed_left, Some(linear_left.view())),
-                part(embed_right, Some(linear_right.view())),
-            ],
-            Embedding::Concat {
-                embed_left,
-                embed_right,
-                linear,
-            } => {
-                let width = embed_left.ncols();
-                [
-                    part(embed_left, Some(linear.slice(s![..width, ..]))),
-                    part(embed_right, Some(linear.slice(s![width.., ..]))),
-                ]
-            }
-            Embedding::SharedLinear {
-                embed_left,
-                embed_right,
-                linear,
-            } => [
-                part(embed_left, Some(linear.view())),
-                part(embed_right, Some(linear.view())),
-            ],
-            Embedding::Direct { left, right } => [part(left, None), part(right, None)],
-        };
+        let embeddings = network.layers();
         let order = network.order();
         let rows = || std::iter::repeat_with(OnceLock::new).take(order).collect();
         Self {

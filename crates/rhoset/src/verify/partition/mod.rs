@@ -318,15 +318,18 @@ impl<'a> PartitionTier<'a> {
             }
         }
         for (&outer, counts) in outer.iter().zip(counts.chunks_exact(n)) {
+            // The correct one reaches its own lower bound.
+            let right = counts.iter().filter(|&&count| count <= 1).count();
+            decided.right += right;
+            if right == n {
+                continue;
+            }
             for (inner, &count) in self.group.elements().zip(counts) {
-                match count {
-                    // The correct one reaches its own lower bound.
-                    0 | 1 => decided.right += 1,
-                    u32::MAX => {}
-                    _ => decided.rest.push(match self.inner {
+                if (2..u32::MAX).contains(&count) {
+                    decided.rest.push(match self.inner {
                         Input::Left => (inner, outer),
                         Input::Right => (outer, inner),
-                    }),
+                    });
                 }
             }
         }
