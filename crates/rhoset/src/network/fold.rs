@@ -169,23 +169,38 @@ impl Float for f64 {
     }
 }
 
-/// Both sides' `embed * linear` in float64, and for each column a bound on its distance from the real product; in parallel.
+/// Both sides' `embed * linear` in float64, and for each column a bound on its distance from the real product; in parallel
+/// where they are large.
 fn products<T: Float>(
     left: (ArrayView2<f32>, ArrayView2<f32>),
     right: (ArrayView2<f32>, ArrayView2<f32>),
 ) -> [(Array2<f64>, Array1<f64>); 2] {
     let sides = [&left, &right].map(|(embed, linear)| (embed.as_standard_layout(), linear.as_standard_layout()));
-    let (mut left, mut right) = rayon::join(|| Product::<T>::new(&sides[0]), || Product::<T>::new(&sides[1]));
-    // Blocks of both sides: a thread that is late leaves more of them to the other.
-    left.blocks()
-        .chain(right.blocks())
-        .for_each(|(product, embed, linear)| multiply(product, embed, linear));
+    let parallel = left.0.nrows() * left.1.len() >= PARALLEL;
+    let [of_left, of_right] = &sides;
+    let (mut left, mut right) = if parallel {
+        rayon::join(|| Product::<T>::new(of_left), || Product::<T>::new(of_right))
+    } else {
+        (Product::<T>::new(of_left), Product::<T>::new(of_right))
+    };
+    if parallel {
+        // Blocks of both sides: a thread that is late leaves more of them to the other.
+        left.blocks()
+            .chain(right.blocks())
+            .for_each(|(product, embed, linear)| multiply(product, embed, linear));
+    } else {
+        left.multiply();
+        right.multiply();
+    }
     [left, right].map(|side| {
         let shape = (side.rows, side.error.len());
         let product = Array2::from_shape_vec(shape, T::into_doubles(side.product)).expect("as many numbers");
         (product, side.error.into())
     })
 }
+
+/// Multiplications for one side from which on a second thread pays: waking one takes about as long as fewer.
+const PARALLEL: usize = 1 << 21;
 
 /// `embed * linear`, to be multiplied out; all row by row.
 struct Product<'a, T: Float> {
@@ -211,6 +226,13 @@ impl<'a, T: Float> Product<'a, T> {
             embed: T::of_singles(embed),
             linear: T::of_singles(linear),
         }
+    }
+
+    fn multiply(&mut self) {
+        let (m, terms) = (self.error.len(), self.embed.len() / self.rows.max(1));
+        let product = MatMut::from_row_major_slice_mut(&mut self.product, self.rows, m);
+        let embed = MatRef::from_row_major_slice(&self.embed, self.rows, terms);
+        multiply(product, embed, MatRef::from_row_major_slice(&self.linear, terms, m));
     }
 
     /// Some rows of the product and of the embedding each, and all of `linear`.
