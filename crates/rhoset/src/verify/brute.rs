@@ -334,7 +334,7 @@ impl LogitError {
     /// The network in float64, from inputs that are off by `errors` (`[m]`) where the folded ones may be off by more.
     fn precise(folded: &Folded, errors: &[f64]) -> Self {
         Self::of(folded, UNIT, f64::MIN_POSITIVE, |folding, neuron| {
-            // Sound: the real input is between the two.
+            // Sound: the folded input is within `folding` of the real one, and that within `errors` of the one evaluated.
             (folding + errors[neuron], errors[neuron])
         })
     }

@@ -14,7 +14,7 @@ use crate::network::{Activation, Layers, Network};
 /// The stored weights of a network as integers; rows are made when they are first needed.
 pub(super) struct Exact<'a> {
     network: &'a Network,
-    embeddings: [Layers<'a>; 2],
+    layers: [Layers<'a>; 2],
     /// `2^-scale` is the unit of the embedding matrices.
     embed_scale: i32,
     /// `2^-scale` is the unit of the linear layers.
@@ -29,14 +29,14 @@ pub(super) struct Exact<'a> {
 
 impl<'a> Exact<'a> {
     pub(super) fn new(network: &'a Network) -> Self {
-        let embeddings = network.layers();
+        let layers = network.layers();
         let order = network.order();
         let rows = || std::iter::repeat_with(OnceLock::new).take(order).collect();
         Self {
             network,
-            embed_scale: scale(embeddings.iter().flat_map(|part| part.embed)),
-            linear_scale: scale(embeddings.iter().flat_map(|part| part.linear).flatten()),
-            embeddings,
+            embed_scale: scale(layers.iter().flat_map(|layers| layers.embed)),
+            linear_scale: scale(layers.iter().flat_map(|layers| layers.linear).flatten()),
+            layers,
             unembed_scale: scale(&network.unembed),
             bias_scale: scale(network.bias.iter().flatten()),
             inputs: [rows(), rows()],
@@ -83,9 +83,9 @@ impl<'a> Exact<'a> {
     /// What x (side 0) or y (side 1) adds to each neuron's input.
     fn input(&self, side: usize, element: Element) -> &[BigInt] {
         self.inputs[side][element.index()].get_or_init(|| {
-            let part = &self.embeddings[side];
-            let row = integers(part.embed.row(element.index()), self.embed_scale);
-            let Some(linear) = part.linear else { return row };
+            let layers = &self.layers[side];
+            let row = integers(layers.embed.row(element.index()), self.embed_scale);
+            let Some(linear) = layers.linear else { return row };
             linear
                 .axis_iter(Axis(1))
                 .map(|column| {
