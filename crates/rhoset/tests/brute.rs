@@ -48,6 +48,52 @@ fn brute_force_decides_every_pair_as_rational_arithmetic_does() {
     assert!(right > 1000, "the networks are right somewhere, or nothing was tested");
 }
 
+/// Inputs whose terms cancel: what is left of them in float64 may be anything.
+fn cancelling(group: &Group, random: &mut ChaCha8Rng) -> Network {
+    use rand::RngExt;
+    let (n, m) = (group.order(), 5);
+    let huge = 2.0_f32.powi(random.random_range(10..70));
+    let mut side = || {
+        let value = random.random_range(0.5..1.0) * huge;
+        let embed = ndarray::Array2::from_shape_fn((n, 3), |(_, k)| match k {
+            1 => random.random_range(-1.0..1.0),
+            _ => value,
+        });
+        let mut linear = ndarray::Array2::from_shape_fn((3, m), |_| random.random_range(-1.0..1.0));
+        (0..m).for_each(|i| linear[[2, i]] = -linear[[0, i]]);
+        (embed, linear)
+    };
+    let ((embed_left, linear_left), (embed_right, linear_right)) = (side(), side());
+    Network {
+        embedding: Embedding::TwoLinear {
+            embed_left,
+            embed_right,
+            linear_left,
+            linear_right,
+        },
+        unembed: ndarray::Array2::from_shape_fn((m, n), |_| random.random_range(-1.0..1.0)),
+        bias: None,
+        activation: [Activation::Relu, Activation::Abs, Activation::Square][random.random_range(0..3)],
+    }
+}
+
+#[test]
+fn inputs_that_cancel_are_decided_as_in_rational_arithmetic() {
+    let group = spec::parse("S3").unwrap();
+    let right: usize = (0..networks() / 10)
+        .into_par_iter()
+        .map(|seed| {
+            let network = cancelling(&group, &mut ChaCha8Rng::seed_from_u64(seed));
+            let folded = folded(&network, seed);
+            let expected = rational_decisions(&network, &group);
+            let decided = Brute::new(&network, &folded, &group).decide(&all_pairs(&group));
+            assert_eq!(decided, expected, "seed {seed}: {network:?}");
+            expected.iter().filter(|&&right| right).count()
+        })
+        .sum();
+    assert!(right > 100, "the networks are right somewhere, or nothing was tested");
+}
+
 #[test]
 fn a_logit_beats_another_as_in_rational_arithmetic() {
     (0..networks() / 5).into_par_iter().for_each(|seed| {
